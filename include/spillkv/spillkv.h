@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * spillkv: a concurrent map that holds more than RAM does.
+ *
+ * Hot entries live in memory and cost what a hash map costs. The least frequently used ones move,
+ * write-behind, into SQLite files and come back when they are asked for. It is a map, not a cache:
+ * what was set is there until it is deleted or the store is closed (unless SPILLKV_FULL_DROP was
+ * chosen). It is not a database: closing the store removes its files.
+ *
+ * Rules that hold for every function here, unless its own text says otherwise:
+ *
+ * - Keys are 1 to SPILLKV_KEY_MAX bytes, values 0 to SPILLKV_VALUE_MAX bytes, any bytes at all.
+ *   Both are borrowed for the call and copied.
+ * - Sizes are in bytes.
+ * - Every function may be called from any thread at any time between spillkv_open() and
+ *   spillkv_close(). Operations on one key are linearizable, also while the key moves between
+ *   memory and disk.
+ * - A call that fails changes nothing: the old value stays readable.
+ * - In a child made by fork() every call on a store opened by the parent returns SPILLKV_EFORKED,
+ *   spillkv_close() too, and the parent's store is unharmed.
+ * - A call blocks on the disk only when its key was spilled, or when memory is full and it must
+ *   help to spill a bounded amount.
+ */
+#ifndef SPILLKV_SPILLKV_H
+#define SPILLKV_SPILLKV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <spillkv/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SPILLKV_API        __attribute__((visibility("default")))
+#define SPILLKV_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define SPILLKV_API
+#define SPILLKV_MUST_CHECK
+#endif
+
+/** Largest key, in bytes. */
+#define SPILLKV_KEY_MAX ((size_t)65535)
+/** Largest value, in bytes: 512 MiB. */
+#define SPILLKV_VALUE_MAX ((size_t)512 << 20)
+/** Largest number of shards. */
+#define SPILLKV_SHARDS_MAX 256u
+
+/** A store. Created by spillkv_open(), ended by spillkv_close(). */
+typedef struct spillkv spillkv;
+
+/** What a call came to: 0 is success, positive values are answers, negative values are failures. */
+typedef enum spillkv_status {
+    SPILLKV_OK = 0,
+    SPILLKV_NOT_FOUND = 1, /* no such key */
+    SPILLKV_TOO_SMALL = 2, /* the buffer cannot hold the value; its size was reported */
+
+    SPILLKV_EINVAL = -1,   /* an argument is out of its range */
+    SPILLKV_ENOMEM = -2,   /* the system refused memory */
+    SPILLKV_EFULL = -3,    /* max_mem is used up and nothing can be spilled or dropped */
+    SPILLKV_EIO = -4,      /* reading or writing a shard file failed */
+    SPILLKV_ENOSPC = -5,   /* the disk is full */
+    SPILLKV_ECORRUPT = -6, /* a shard file does not hold what was written to it */
+    SPILLKV_EBUSY = -7,    /* the directory is in use by another open store */
+    SPILLKV_EFOREIGN = -8, /* the directory holds a file of that name which is not ours */
+    SPILLKV_EFORKED = -9,  /* the store belongs to the parent process */
+    SPILLKV_ESYSTEM = -10  /* a thread, lock or random number could not be had from the system */
+} spillkv_status;
+
+/** What a store without a path does when max_mem is reached. */
+typedef enum spillkv_on_full {
+    SPILLKV_FULL_FAIL = 0, /* spillkv_set() returns SPILLKV_EFULL */
+    SPILLKV_FULL_DROP = 1  /* the least frequently used entries are dropped: an LFU cache */
+} spillkv_on_full;
+
+/** How much a log message matters. */
+typedef enum spillkv_log_level {
+    SPILLKV_LOG_ERROR = 0,
+    SPILLKV_LOG_WARNING = 1,
+    SPILLKV_LOG_INFO = 2
+} spillkv_log_level;
+
+/**
+ * Receives messages about failures in the background and their end.
+ *
+ * Called with no lock of the store held, from any thread that works for it. Must not call
+ * spillkv_close() on the store. `message` is one line without a newline, valid during the call.
+ */
+typedef void spillkv_log(void *context, spillkv_log_level level, const char *message);
+
+/**
+ * How to open a store. Fill it with spillkv_options_init(), then change what you need.
+ *
+ * Grows compatibly: new fields take the place of reserved ones, which must be 0.
+ */
+typedef struct spillkv_options {
+    const char *path;        /* directory for the shard files, created 0700 if absent (its parent
+                                must exist); NULL: everything stays in RAM */
+    uint64_t max_mem;        /* bytes, all shards together, everything counted; 0: unbounded */
+    uint32_t shards;         /* 0: chosen from the CPUs and max_mem; else rounded up to a power of
+                                two, at most SPILLKV_SHARDS_MAX */
+    spillkv_on_full on_full; /* without a path: what happens at max_mem */
+    uint64_t hash_seed;      /* 0: random; else reproducible placement, for tests and simulation */
+    uint32_t spillers;       /* background threads that spill; 0: chosen from the CPUs */
+    uint32_t reserved_0;     /* must be 0 */
+    spillkv_log *log;        /* NULL: no messages */
+    void *log_context;       /* handed to log */
+    const char *sqlite_vfs;  /* name of the SQLite VFS that opens the shard files; NULL: the
+                                library's own, which reads without read-ahead */
+    uint64_t reserved[8];    /* must be 0 */
+} spillkv_options;
+
+/** Fills in the defaults: in memory only, unbounded, everything else chosen by the store. */
+SPILLKV_API void spillkv_options_init(spillkv_options *options);
+
+/**
+ * Opens a store.
+ *
+ * With a path the directory is locked against every other open store, and what a killed process
+ * left in it is removed. Files that are not ours are never touched.
+ *
+ * @param options  borrowed for the call; NULL means the defaults
+ * @param kv_out   receives the store; set to NULL on every status but SPILLKV_OK
+ * @return SPILLKV_OK; SPILLKV_EINVAL (an option out of its range, or max_mem too small for the
+ *         number of shards); SPILLKV_EBUSY; SPILLKV_EFOREIGN; SPILLKV_ENOMEM; SPILLKV_EIO;
+ *         SPILLKV_ENOSPC; SPILLKV_ESYSTEM. After a failure nothing is left behind.
+ * Cost:   opens one SQLite connection per shard and starts the spiller threads.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_open(const spillkv_options *options,
+                                                           spillkv **kv_out);
+
+/**
+ * Ends a store: joins its threads, removes its files, frees its memory. All entries are gone.
+ *
+ * @param kv  NULL is allowed; no other call may be running or follow. The handle is freed on every
+ *            status but SPILLKV_EFORKED.
+ * @return SPILLKV_OK; SPILLKV_EIO when a file could not be removed; SPILLKV_EFORKED.
+ * Cost:   does not depend on the number of entries in RAM.
+ */
+SPILLKV_API spillkv_status spillkv_close(spillkv *kv);
+
+/**
+ * Stores a value under a key, replacing the old value if there is one.
+ *
+ * Counts as a use of the key. The new value is visible to every thread when the call returns.
+ *
+ * @param value  may be NULL when value_size is 0
+ * @return SPILLKV_OK; SPILLKV_EINVAL; SPILLKV_EFULL, SPILLKV_ENOSPC or SPILLKV_EIO (memory is used
+ *         up and could not be freed, the last two because spilling failed); SPILLKV_ENOMEM;
+ *         SPILLKV_ECORRUPT (an older copy on disk that might be this key cannot be read).
+ * Cost:   O(1) in RAM and one copy; one disk read if the key was spilled; when memory is full, the
+ *         spilling of a bounded batch.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_set(spillkv *kv, const void *key,
+                                                          size_t key_size, const void *value,
+                                                          size_t value_size);
+
+/**
+ * Copies the value of a key into a buffer of the caller's. Counts as a use of the key.
+ *
+ * @param buffer          may be NULL when capacity is 0
+ * @param value_size_out  receives the size of the value on SPILLKV_OK and SPILLKV_TOO_SMALL, else
+ *                        0; may be NULL
+ * @return SPILLKV_OK; SPILLKV_NOT_FOUND; SPILLKV_TOO_SMALL; SPILLKV_EINVAL; SPILLKV_EIO;
+ *         SPILLKV_ECORRUPT; SPILLKV_ENOMEM. The buffer's content is meaningful on SPILLKV_OK only.
+ * Cost:   O(1) in RAM; one disk read if the key was spilled. Keys that are not in the store are
+ *         answered without the disk but for about one in 500 in the worst case.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_get(spillkv *kv, const void *key,
+                                                          size_t key_size, void *buffer,
+                                                          size_t capacity, size_t *value_size_out);
+
+/**
+ * Like spillkv_get(), into a buffer that the library allocates.
+ *
+ * @param value_out       receives the buffer, owned by the caller; release it with spillkv_free().
+ *                        Never NULL on SPILLKV_OK, even for an empty value; NULL on every other
+ *                        status
+ * @param value_size_out  receives the size of the value, 0 on every other status
+ * @return as spillkv_get(), but never SPILLKV_TOO_SMALL; SPILLKV_ENOMEM if the buffer cannot be
+ *         had. The buffer is not counted against max_mem.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_get_copy(spillkv *kv, const void *key,
+                                                               size_t key_size, void **value_out,
+                                                               size_t *value_size_out);
+
+/** Releases a buffer of spillkv_get_copy(); NULL is allowed. */
+SPILLKV_API void spillkv_free(void *value);
+
+/**
+ * Removes a key. Final in both tiers when it returns.
+ *
+ * @return SPILLKV_OK; SPILLKV_NOT_FOUND; SPILLKV_EINVAL; SPILLKV_EIO, SPILLKV_ECORRUPT or
+ *         SPILLKV_ENOMEM when the key's copy on disk cannot be read to be sure that it is the key
+ * Cost:   O(1); one disk read if the key was spilled.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_del(spillkv *kv, const void *key,
+                                                          size_t key_size);
+
+/**
+ * Tells whether a key is in the store. Does not count as a use and moves nothing.
+ *
+ * @return SPILLKV_OK; SPILLKV_NOT_FOUND; failures as spillkv_get()
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_has(spillkv *kv, const void *key,
+                                                          size_t key_size);
+
+/**
+ * Counts the entries, in RAM and spilled. Exact when no other thread writes.
+ *
+ * Cost: O(shards).
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out);
+
+/**
+ * Removes every entry. A key set by another thread meanwhile may or may not survive.
+ *
+ * @return SPILLKV_OK; SPILLKV_EINVAL
+ * Cost:   does not depend on the number of entries; memory is given back in whole segments.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_clear(spillkv *kv);
+
+/**
+ * Called by spillkv_each() for an entry.
+ *
+ * `key` and `value` are valid during the call and never NULL. No lock is held: the callback may
+ * call any function of the store but spillkv_close().
+ *
+ * @return 0 to go on, anything else to stop
+ */
+typedef int spillkv_visit(void *context, const void *key, size_t key_size, const void *value,
+                          size_t value_size);
+
+/**
+ * Visits every entry in both tiers, in no particular order.
+ *
+ * An entry that exists during the whole call is visited exactly once, with a value it has at the
+ * moment of its visit. An entry that is set or deleted meanwhile may or may not be visited. Does
+ * not count as a use and moves nothing between the tiers.
+ *
+ * @return SPILLKV_OK when all were visited or visit stopped it; SPILLKV_EINVAL; SPILLKV_EIO,
+ *         SPILLKV_ECORRUPT or SPILLKV_ENOMEM for the first entry that could not be read: the others
+ *         are visited all the same unless memory ran out
+ * Cost:   two disk reads for each spilled entry; memory for the keys of one group (a few hundred).
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_each(spillkv *kv, spillkv_visit *visit,
+                                                           void *context);
+
+/**
+ * Waits until no spilling is in progress and memory is at its target.
+ *
+ * @return SPILLKV_OK; SPILLKV_EINVAL; or the failure of the latest attempt to spill, which stays
+ *         reported until an attempt succeeds. No data is lost by it: entries stay in RAM.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_flush(spillkv *kv);
+
+/** Memory charged against max_mem, by kind, in bytes. The kinds add up to `total`. */
+typedef struct spillkv_memory {
+    uint64_t entries; /* RAM segments with entries, whole, with the garbage in them */
+    uint64_t table;   /* segments with buckets of slots, and the directories of the tables */
+    uint64_t sqlite;  /* page caches and other memory of the SQLite connections */
+    uint64_t scratch; /* buffers of disk segments being packed and of entries being read */
+    uint64_t fixed;   /* the store, its shards, their arrays of segments, threads' stacks */
+    uint64_t unused;  /* memory taken from the system that holds no segment at the moment */
+    uint64_t total;
+} spillkv_memory;
+
+/** Counters of a store or of one shard. All counts are since open. */
+typedef struct spillkv_counters {
+    uint64_t entries_ram;     /* entries in RAM */
+    uint64_t entries_spilled; /* entries on disk only */
+    uint64_t bytes_ram;       /* key and value bytes of the entries in RAM */
+    uint64_t bytes_spilled;   /* key and value bytes of the entries on disk only */
+
+    uint64_t hits;          /* gets answered from RAM */
+    uint64_t misses;        /* gets that found nothing */
+    uint64_t spilled_reads; /* gets answered from disk */
+    uint64_t wasted_reads;  /* disk reads that turned out to be another key */
+    uint64_t sets;          /* sets that succeeded */
+    uint64_t dels;          /* deletes that found their key */
+
+    uint64_t promotions;      /* entries that came back to RAM on a get */
+    uint64_t spills;          /* entries written to disk */
+    uint64_t clean_evictions; /* entries that left RAM without a write: their copy was valid */
+    uint64_t drops;           /* entries dropped for room (SPILLKV_FULL_DROP) */
+    uint64_t examined;        /* entries examined for spilling */
+    uint64_t compactions;     /* disk segments emptied by compaction */
+
+    uint64_t ram_segments;  /* RAM segments in use */
+    uint64_t disk_segments; /* disk segments that hold live entries */
+    uint64_t file_bytes;    /* size of the shard files */
+    uint64_t live_bytes;    /* bytes on disk that are still pointed at, clean copies too */
+    uint64_t helped;        /* sets that had to free memory themselves */
+    uint64_t reserved[8];   /* 0 */
+} spillkv_counters;
+
+/** What spillkv_stats() reports. */
+typedef struct spillkv_stats_data {
+    uint32_t shards;           /* number of shards */
+    uint32_t spillers;         /* number of spiller threads */
+    uint64_t max_mem;          /* the limit; 0: unbounded */
+    spillkv_memory memory;     /* what is charged against it */
+    spillkv_counters total;    /* all shards together */
+    spillkv_status last_error; /* the latest failure in the background, SPILLKV_OK if none */
+    uint32_t failing;          /* shards whose latest attempt to spill failed */
+    uint64_t reserved[16];     /* 0 */
+} spillkv_stats_data;
+
+/**
+ * Reports counters and memory. Each shard is read at one moment, but not all at the same.
+ *
+ * @param out  filled in whole; zeroed on failure
+ * @return SPILLKV_OK; SPILLKV_EINVAL
+ * Cost:   O(shards).
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_stats(spillkv *kv, spillkv_stats_data *out);
+
+/**
+ * Reports the counters of one shard.
+ *
+ * @param shard  0 .. number of shards - 1
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_shard_stats(spillkv *kv, uint32_t shard,
+                                                                  spillkv_counters *out);
+
+/** A short description of a status, never NULL, static. */
+SPILLKV_API const char *spillkv_strerror(spillkv_status status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

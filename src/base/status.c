@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* DESIGN. One switch over the one enum: the compiler says when a status has no description. */
+#include <spillkv/spillkv.h>
+
+const char *spillkv_strerror(spillkv_status status)
+{
+    switch (status) {
+    case SPILLKV_OK:
+        return "success";
+    case SPILLKV_NOT_FOUND:
+        return "no such key";
+    case SPILLKV_TOO_SMALL:
+        return "the buffer is too small for the value";
+    case SPILLKV_EINVAL:
+        return "invalid argument";
+    case SPILLKV_ENOMEM:
+        return "out of memory";
+    case SPILLKV_EFULL:
+        return "max_mem is used up";
+    case SPILLKV_EIO:
+        return "input/output error on a shard file";
+    case SPILLKV_ENOSPC:
+        return "no space left on the disk";
+    case SPILLKV_ECORRUPT:
+        return "a shard file is damaged";
+    case SPILLKV_EBUSY:
+        return "the directory is in use by another store";
+    case SPILLKV_EFOREIGN:
+        return "the directory holds a file that is not ours";
+    case SPILLKV_EFORKED:
+        return "the store belongs to the parent process";
+    case SPILLKV_ESYSTEM:
+        return "the system refused a thread, a lock or a random number";
+    }
+    return "unknown status";
+}

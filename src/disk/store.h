@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * One shard's SQLite file: a table of segments, written in transactions, read in place.
+ *
+ *     CREATE TABLE segment(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)
+ *
+ * Every SQLite result becomes a spillkv_status here; the detail is kept in `message` for the log.
+ * This folder is the only one that includes sqlite3.h.
+ *
+ * Threads: the caller serialises (the shard's I/O lock); never call it under a table lock. The
+ * counters marked atomic may be read at any time.
+ */
+#ifndef SKV_DISK_STORE_H
+#define SKV_DISK_STORE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "disk/segment.h"
+
+struct skv_store; /* store.c */
+
+struct skv_store_options {
+    const char *file; /* created 0600; must not exist */
+    const char *vfs;  /* SQLite VFS; NULL: our own (vfs.h) */
+    uint64_t checksum_seed;
+    uint64_t cache_bytes; /* the most the page cache may grow to */
+};
+
+/** Opens a new file. On failure nothing is left behind and *store_out is NULL. `message` (may be
+ *  NULL) receives the reason. */
+SKV_MUST_CHECK spillkv_status skv_store_open(const struct skv_store_options *options,
+                                             struct skv_store **store_out, char *message,
+                                             size_t message_size);
+/** Closes and removes the file; clears *store; NULL and half-open stores are fine. */
+spillkv_status skv_store_close(struct skv_store **store);
+
+/** A packed segment to be written: SKV_SEGMENT_BYTES at `bytes`. */
+struct skv_store_segment {
+    uint32_t id;
+    const uint8_t *bytes;
+};
+
+/** An entry to be written to a row of its own, from the caller's memory. */
+struct skv_store_lone {
+    uint32_t id;
+    const void *key;
+    const void *value;
+    size_t key_size;
+    size_t value_size;
+};
+
+struct skv_store_batch {
+    const struct skv_store_segment *segments;
+    uint32_t segment_count;
+    const struct skv_store_lone *lone;
+    uint32_t lone_count;
+    const uint32_t *deleted; /* ids of rows to delete */
+    uint32_t deleted_count;
+};
+
+/**
+ * Writes a batch in one transaction: all of it or nothing. Rows with ids that exist are
+ * overwritten.
+ *
+ * @return SPILLKV_OK; SPILLKV_ENOSPC; SPILLKV_EIO; SPILLKV_ENOMEM; SPILLKV_ECORRUPT. After a
+ *         failure the rows are as before and the store usable, reading at once and writing when the
+ *         fault has gone, even if the disk refused to undo what had been written
+ * Cost:   one page write for a segment; two for each page of a lone row, and no copy of it. What is
+ *         overwritten is kept in memory until the end, 8 KiB a row.
+ */
+SKV_MUST_CHECK spillkv_status skv_store_write(struct skv_store *store,
+                                              const struct skv_store_batch *batch);
+
+/**
+ * Reads up to `size` bytes of segment `id` from `offset` on.
+ *
+ * @param size_out  bytes read: less than `size` only at the segment's end
+ * @return SPILLKV_OK; SPILLKV_ECORRUPT (no such segment or offset, or SQLite says so);
+ *         SPILLKV_EIO; SPILLKV_ENOMEM
+ * Cost:   sqlite3_blob_reopen() and sqlite3_blob_read(): one page read when it is not cached.
+ */
+SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t id, size_t offset,
+                                             void *buffer, size_t size, size_t *size_out);
+
+/**
+ * Deletes all rows with ids above `last` and gives their pages back to the file system.
+ *
+ * @param last  0: a new file takes the place of the old one, whose size does not matter then
+ * @return as skv_store_write(); after a failure some of those rows may be gone, and none below
+ * Cost:   about 13 us for each row deleted.
+ */
+SKV_MUST_CHECK spillkv_status skv_store_truncate(struct skv_store *store, uint32_t last);
+
+/** The seed for checksums. */
+uint64_t skv_store_seed(const struct skv_store *store);
+/** Size of the file in bytes, as of the last write. Any thread, no lock. */
+uint64_t skv_store_file_bytes(const struct skv_store *store);
+/** Memory that the connection holds at the moment (sqlite3_db_status). */
+uint64_t skv_store_memory_bytes(struct skv_store *store);
+/** What SQLite said about the last failure. */
+const char *skv_store_message(const struct skv_store *store);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN
+ *
+ * A file is either a descriptor of our own or, when the host chose a VFS, a file of that one.
+ * Either way the same guard is above it, which is why the store always opens our VFS and names the
+ * other in a parameter.
+ *
+ * The guard exists because a failed transaction is undone by writes too, and SQLite forgets its
+ * in-memory journal when these fail, or when a page that it spills in mid-transaction cannot be
+ * written: a disk that fails for a moment would leave the file torn for good. Journal files would
+ * prevent it, at the price of a second write of each overwritten segment. So:
+ *
+ *   - a write that the disk refuses is not reported where it happens, but when all pages have been
+ *     written and the transaction is about to be committed (SKV_FCNTL_COMMIT, SQLITE_FCNTL_SYNC);
+ *   - from the first refusal on, what is written inside the file as it was before the transaction
+ *     goes to an overlay in RAM if the disk refuses it; what is written beyond is dropped, since
+ *     the undo will cut it off;
+ *   - no transaction begins before the overlay is on the disk (SKV_FCNTL_SETTLE).
+ *
+ * The only files are databases: journals and temporary tables are in memory, so nothing else can be
+ * opened, exists or needs deleting.
+ *
+ * Invariant: between transactions, file plus overlay is what the last committed one left.
+ */
+#include "disk/vfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disk/overlay.h"
+
+#define PATH_BYTES_MAX 4096
+#define SECTOR_BYTES   4096
+
+struct guarded_file {
+    sqlite3_file base;
+    int fd;                     /* -1 when `under` is used */
+    sqlite3_file *under;        /* of the VFS that the host chose; owned */
+    bool guarded;               /* from the first SKV_FCNTL_SETTLE on */
+    bool committing;            /* the next SQLITE_FCNTL_SYNC is the commit's */
+    int failure;                /* why the transaction cannot be committed, SQLITE_OK if it can */
+    sqlite3_int64 start_bytes;  /* of the file when the transaction began */
+    struct skv_overlay overlay; /* what the disk refused */
+};
+
+static pthread_once_t register_once = PTHREAD_ONCE_INIT;
+static int register_rc = SQLITE_ERROR;
+static sqlite3_vfs the_vfs;
+
+/* The chosen VFS may itself open files through ours: these must not ask for it again. */
+static _Thread_local bool opening_under;
+
+static struct guarded_file *guarded(sqlite3_file *file)
+{
+    return (struct guarded_file *)(void *)file;
+}
+
+static sqlite3_vfs *default_of(sqlite3_vfs *vfs)
+{
+    return vfs->pAppData;
+}
+
+static int full_or(int rc)
+{
+    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? SQLITE_FULL : rc;
+}
+
+static int fd_read(int fd, uint8_t *buffer, size_t size, off_t offset)
+{
+    while (size != 0) {
+        ssize_t done = pread(fd, buffer, size, offset);
+        if (done < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return SQLITE_IOERR_READ;
+        }
+        if (done == 0) {
+            memset(buffer, 0, size);
+            return SQLITE_IOERR_SHORT_READ;
+        }
+        buffer += done;
+        size -= (size_t)done;
+        offset += done;
+    }
+    return SQLITE_OK;
+}
+
+static int fd_write(int fd, const uint8_t *bytes, size_t size, off_t offset)
+{
+    while (size != 0) {
+        ssize_t done = pwrite(fd, bytes, size, offset);
+        if (done < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return full_or(SQLITE_IOERR_WRITE);
+        }
+        if (done == 0) {
+            return SQLITE_FULL;
+        }
+        bytes += done;
+        size -= (size_t)done;
+        offset += done;
+    }
+    return SQLITE_OK;
+}
+
+static int raw_write(void *context, int64_t offset, const void *bytes, size_t size)
+{
+    struct guarded_file *file = context;
+    if (file->under != NULL) {
+        return file->under->pMethods->xWrite(file->under, bytes, (int)size, offset);
+    }
+    return fd_write(file->fd, bytes, size, offset);
+}
+
+static int raw_truncate(void *context, int64_t bytes)
+{
+    struct guarded_file *file = context;
+    int rc;
+
+    if (file->under != NULL) {
+        return file->under->pMethods->xTruncate(file->under, bytes);
+    }
+    do {
+        rc = ftruncate(file->fd, bytes);
+    } while (rc != 0 && errno == EINTR);
+    return rc == 0 ? SQLITE_OK : full_or(SQLITE_IOERR_TRUNCATE);
+}
+
+static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 offset)
+{
+    struct guarded_file *file = guarded(base);
+    int rc;
+
+    if (file->under != NULL) {
+        rc = file->under->pMethods->xRead(file->under, buffer, size, offset);
+    } else {
+        rc = fd_read(file->fd, buffer, (size_t)size, offset);
+    }
+    if (!skv_overlay_is_empty(&file->overlay) &&
+        (rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ)) {
+        skv_overlay_patch(&file->overlay, offset, buffer, (size_t)size);
+        rc = SQLITE_OK;
+    }
+    if (rc == SQLITE_IOERR_SHORT_READ && offset + size <= file->start_bytes) {
+        /* SQLite would take the missing bytes for zeroes, and keep them in its cache. */
+        rc = SQLITE_IOERR_READ;
+    }
+    return rc;
+}
+
+static int file_write(sqlite3_file *base, const void *bytes, int size, sqlite3_int64 offset)
+{
+    struct guarded_file *file = guarded(base);
+    int rc = SQLITE_IOERR_WRITE;
+
+    /* What is owed must not be overtaken: it would overwrite this later. */
+    if (skv_overlay_is_empty(&file->overlay)) {
+        rc = raw_write(file, offset, bytes, (size_t)size);
+        if (rc == SQLITE_OK) {
+            return SQLITE_OK;
+        }
+    }
+    if (!file->guarded) {
+        return rc;
+    }
+    if (file->failure == SQLITE_OK) {
+        file->failure = rc;
+    }
+    if (offset >= file->start_bytes) {
+        return SQLITE_OK;
+    }
+    return skv_overlay_write(&file->overlay, offset, bytes, (size_t)size) ? SQLITE_OK
+                                                                          : SQLITE_IOERR_NOMEM;
+}
+
+static int file_truncate(sqlite3_file *base, sqlite3_int64 bytes)
+{
+    struct guarded_file *file = guarded(base);
+
+    if (!file->guarded) {
+        return raw_truncate(file, bytes);
+    }
+    /* Not a failure of the transaction: what is cut off does not matter to it, and SQLite truncates
+       when it is committed already. */
+    if (!skv_overlay_is_empty(&file->overlay) || raw_truncate(file, bytes) != SQLITE_OK) {
+        skv_overlay_truncate(&file->overlay, bytes);
+    }
+    if (bytes < file->start_bytes) {
+        file->start_bytes = bytes;
+    }
+    return SQLITE_OK;
+}
+
+static int file_size(sqlite3_file *base, sqlite3_int64 *bytes_out)
+{
+    struct guarded_file *file = guarded(base);
+    struct stat info;
+
+    if (file->under != NULL) {
+        int rc = file->under->pMethods->xFileSize(file->under, bytes_out);
+        if (rc != SQLITE_OK) {
+            return rc;
+        }
+    } else {
+        if (fstat(file->fd, &info) != 0) {
+            return SQLITE_IOERR_FSTAT;
+        }
+        *bytes_out = info.st_size;
+    }
+    *bytes_out = skv_overlay_file_bytes(&file->overlay, *bytes_out);
+    return SQLITE_OK;
+}
+
+static int settle(struct guarded_file *file)
+{
+    int rc = skv_overlay_settle(&file->overlay, raw_truncate, raw_write, file);
+    if (rc == SQLITE_OK) {
+        rc = file_size(&file->base, &file->start_bytes);
+    }
+    if (rc == SQLITE_OK) {
+        file->failure = SQLITE_OK;
+        file->committing = false;
+        file->guarded = true;
+    }
+    return rc;
+}
+
+static int file_close(sqlite3_file *base)
+{
+    struct guarded_file *file = guarded(base);
+    int rc = SQLITE_OK;
+
+    skv_overlay_fini(&file->overlay);
+    if (file->under != NULL) {
+        rc = file->under->pMethods->xClose(file->under);
+        sqlite3_free(file->under);
+    } else if (close(file->fd) != 0 && errno != EINTR) {
+        rc = SQLITE_IOERR_CLOSE;
+    }
+    return rc;
+}
+
+static int file_sync(sqlite3_file *base, int flags)
+{
+    struct guarded_file *file = guarded(base);
+    return file->under != NULL ? file->under->pMethods->xSync(file->under, flags) : SQLITE_OK;
+}
+
+static int file_lock(sqlite3_file *base, int level)
+{
+    struct guarded_file *file = guarded(base);
+    return file->under != NULL ? file->under->pMethods->xLock(file->under, level) : SQLITE_OK;
+}
+
+static int file_unlock(sqlite3_file *base, int level)
+{
+    struct guarded_file *file = guarded(base);
+    return file->under != NULL ? file->under->pMethods->xUnlock(file->under, level) : SQLITE_OK;
+}
+
+static int file_check_reserved_lock(sqlite3_file *base, int *locked_out)
+{
+    struct guarded_file *file = guarded(base);
+    if (file->under != NULL) {
+        return file->under->pMethods->xCheckReservedLock(file->under, locked_out);
+    }
+    *locked_out = 0;
+    return SQLITE_OK;
+}
+
+static int file_control(sqlite3_file *base, int op, void *argument)
+{
+    struct guarded_file *file = guarded(base);
+
+    if (op == SKV_FCNTL_SETTLE) {
+        return settle(file);
+    }
+    if (op == SKV_FCNTL_COMMIT) {
+        file->committing = file->failure == SQLITE_OK;
+        return file->failure;
+    }
+    if (op == SQLITE_FCNTL_SYNC && file->committing) {
+        /* Once: SQLite asks again at the end of the undo. */
+        file->committing = false;
+        if (file->failure != SQLITE_OK) {
+            return file->failure;
+        }
+    }
+    if (file->under != NULL) {
+        return file->under->pMethods->xFileControl(file->under, op, argument);
+    }
+    return SQLITE_NOTFOUND;
+}
+
+static int file_sector_size(sqlite3_file *base)
+{
+    (void)base;
+    return SECTOR_BYTES;
+}
+
+/* Files do not survive a crash, so none can tear a page: no page is journalled merely because it
+   shares a sector with one that is written. More is not claimed, whatever VFS is under: SQLite
+   would bypass the guard with its atomic batches. */
+static int file_device_characteristics(sqlite3_file *base)
+{
+    (void)base;
+    return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+}
+
+static const sqlite3_io_methods file_methods = {
+    .iVersion = 1, /* neither shared memory nor mmap */
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_check_reserved_lock,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector_size,
+    .xDeviceCharacteristics = file_device_characteristics,
+};
+
+static int open_under(struct guarded_file *file, sqlite3_vfs *under, const char *name, int flags,
+                      int *flags_out)
+{
+    int rc;
+
+    file->under = sqlite3_malloc(under->szOsFile);
+    if (file->under == NULL) {
+        return SQLITE_NOMEM;
+    }
+    memset(file->under, 0, (size_t)under->szOsFile);
+    opening_under = true;
+    rc = under->xOpen(under, name, file->under, flags, flags_out);
+    opening_under = false;
+    if (rc != SQLITE_OK) {
+        /* A VFS may fail and yet leave a file that has to be closed. */
+        if (file->under->pMethods != NULL) {
+            file->under->pMethods->xClose(file->under);
+        }
+        sqlite3_free(file->under);
+    }
+    return rc;
+}
+
+static int open_fd(struct guarded_file *file, const char *name, int flags, int *flags_out)
+{
+    int mode = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (flags & SQLITE_OPEN_CREATE ? O_CREAT : 0);
+
+    do {
+        file->fd = open(name, mode, 0600);
+    } while (file->fd < 0 && errno == EINTR);
+    if (file->fd < 0) {
+        return errno == ENOSPC || errno == EDQUOT ? SQLITE_FULL : SQLITE_CANTOPEN;
+    }
+    /* Advice only: without it reads are as right, if slower. */
+    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
+    if (flags_out != NULL) {
+        *flags_out = flags;
+    }
+    return SQLITE_OK;
+}
+
+static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
+                    int *flags_out)
+{
+    struct guarded_file *file = guarded(base);
+    sqlite3_vfs *under = NULL;
+    int rc;
+
+    /* SQLite calls xClose when methods are set, even if this fails. */
+    memset(file, 0, sizeof(*file));
+    file->fd = -1;
+    skv_overlay_init(&file->overlay);
+    if (name == NULL || (flags & SQLITE_OPEN_MAIN_DB) == 0) {
+        return SQLITE_CANTOPEN;
+    }
+    if (!opening_under) {
+        const char *chosen = sqlite3_uri_parameter(name, SKV_VFS_UNDER);
+        under = chosen != NULL ? sqlite3_vfs_find(chosen) : NULL;
+        if (chosen != NULL && under == NULL) {
+            return SQLITE_CANTOPEN;
+        }
+    }
+    if (under != NULL && under != vfs) {
+        rc = open_under(file, under, name, flags, flags_out);
+    } else {
+        rc = open_fd(file, name, flags, flags_out);
+    }
+    if (rc == SQLITE_OK) {
+        file->base.pMethods = &file_methods;
+    }
+    return rc;
+}
+
+static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory)
+{
+    (void)vfs, (void)name, (void)sync_directory;
+    return SQLITE_OK;
+}
+
+static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result_out)
+{
+    (void)vfs, (void)name, (void)flags;
+    *result_out = 0;
+    return SQLITE_OK;
+}
+
+static int vfs_full_pathname(sqlite3_vfs *vfs, const char *name, int size, char *out)
+{
+    size_t length = strlen(name);
+
+    (void)vfs;
+    if (name[0] != '/' || length >= (size_t)size) {
+        return SQLITE_CANTOPEN;
+    }
+    memcpy(out, name, length + 1);
+    return SQLITE_OK;
+}
+
+static int vfs_randomness(sqlite3_vfs *vfs, int size, char *out)
+{
+    return default_of(vfs)->xRandomness(default_of(vfs), size, out);
+}
+
+static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
+{
+    return default_of(vfs)->xSleep(default_of(vfs), microseconds);
+}
+
+static int vfs_current_time(sqlite3_vfs *vfs, double *out)
+{
+    return default_of(vfs)->xCurrentTime(default_of(vfs), out);
+}
+
+static int vfs_get_last_error(sqlite3_vfs *vfs, int size, char *out)
+{
+    return default_of(vfs)->xGetLastError(default_of(vfs), size, out);
+}
+
+static void register_vfs(void)
+{
+    sqlite3_vfs *standard = sqlite3_vfs_find(NULL);
+
+    if (standard == NULL) {
+        return;
+    }
+    /* The loading of extensions is off, as it is by default: no xDlOpen is needed. */
+    the_vfs = (sqlite3_vfs){
+        .iVersion = 1,
+        .szOsFile = (int)sizeof(struct guarded_file),
+        .mxPathname = PATH_BYTES_MAX,
+        .zName = SKV_VFS_NAME,
+        .pAppData = standard,
+        .xOpen = vfs_open,
+        .xDelete = vfs_delete,
+        .xAccess = vfs_access,
+        .xFullPathname = vfs_full_pathname,
+        .xRandomness = vfs_randomness,
+        .xSleep = vfs_sleep,
+        .xCurrentTime = vfs_current_time,
+        .xGetLastError = vfs_get_last_error,
+    };
+    register_rc = sqlite3_vfs_register(&the_vfs, 0);
+}
+
+spillkv_status skv_vfs_register(void)
+{
+    pthread_once(&register_once, register_vfs);
+    return register_rc == SQLITE_OK ? SPILLKV_OK : SPILLKV_ESYSTEM;
+}

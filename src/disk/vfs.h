@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * The SQLite VFS of the shard files: plain reads and writes at an offset.
+ *
+ * It exists because the default VFS hides the file descriptor: read-ahead is switched off
+ * (posix_fadvise RANDOM) so that a random read does not drag in megabytes when the page cache is
+ * short; symlinks are never followed; files are 0600. Shard files are private to one connection and
+ * never synced, so locks and syncs do nothing. Everything that is not about files goes to the
+ * default VFS. It is registered by name, never as the default.
+ *
+ * It also keeps a failing disk from tearing a file: see SKV_FCNTL_SETTLE.
+ */
+#ifndef SKV_DISK_VFS_H
+#define SKV_DISK_VFS_H
+
+#include <spillkv/spillkv.h>
+
+#include "base/attributes.h"
+
+#define SKV_VFS_NAME "spillkv"
+
+/** URI parameter of a file: the name of the VFS that reads and writes instead of ours. */
+#define SKV_VFS_UNDER "under"
+
+/**
+ * File control, to be called before every transaction: does what the disk refused while an earlier
+ * one was undone. SQLITE_OK, or the reason why it is still refused: then no transaction may begin,
+ * but reading goes on.
+ *
+ * The guard against torn files works from the first such call on: one who knows nothing of it has
+ * an ordinary file.
+ */
+#define SKV_FCNTL_SETTLE 0x53504b01
+/** File control, to be called before every COMMIT: SQLITE_OK, or why the transaction must be rolled
+ *  back instead. */
+#define SKV_FCNTL_COMMIT 0x53504b02
+
+/** Registers the VFS once in the process. SPILLKV_ESYSTEM when SQLite refuses. Any thread. */
+SKV_MUST_CHECK spillkv_status skv_vfs_register(void);
+
+#endif

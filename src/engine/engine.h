@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * A store: its shards, their common budget, and the threads that spill.
+ *
+ * Threads: every function but open and close is safe from any thread.
+ */
+#ifndef SKV_ENGINE_ENGINE_H
+#define SKV_ENGINE_ENGINE_H
+
+#include <spillkv/spillkv.h>
+
+#include "base/attributes.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "budget/budget.h"
+#include "disk/directory.h"
+#include "engine/fork.h"
+#include "engine/spiller.h"
+#include "shard/shard.h"
+
+struct spillkv {
+    /* Constant after open. */
+    struct skv_shard **shards;
+    uint32_t shard_count;
+    uint32_t shard_shift; /* 63 - shard bits; the top bits of a hash choose the shard */
+    uint32_t forks;       /* skv_fork_count at open */
+    enum skv_shard_mode mode;
+    uint64_t large_bytes; /* entries above this go straight to disk */
+    struct skv_secret secret;
+    struct skv_log log;
+    struct skv_directory *directory; /* NULL without a path */
+    /* Synchronise themselves. */
+    struct skv_budget budget;
+    struct skv_spillers spillers;
+    _Alignas(SKV_CACHE_LINE) _Atomic uint64_t clock; /* RAM segments opened by all shards */
+    _Atomic uint64_t helped;
+};
+
+/** As spillkv_open() and spillkv_close(), arguments checked. */
+SKV_MUST_CHECK spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out);
+spillkv_status skv_engine_close(spillkv *kv);
+
+static inline bool skv_engine_is_forked(const spillkv *kv)
+{
+    return kv->forks != atomic_load_explicit(&skv_fork_count, memory_order_relaxed);
+}
+
+static inline struct skv_key skv_engine_key(const spillkv *kv, const void *key, size_t size)
+{
+    return (struct skv_key){.bytes = key, .size = size, .hash = skv_hash(&kv->secret, key, size)};
+}
+
+static inline struct skv_shard *skv_engine_shard(const spillkv *kv, uint64_t hash)
+{
+    return kv->shards[hash >> 1 >> kv->shard_shift];
+}
+
+/** As spillkv_set(): makes room for the entry as long as there is room to be made. */
+SKV_MUST_CHECK spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key,
+                                             const void *value, size_t value_size);
+void skv_engine_clear(spillkv *kv);
+SKV_MUST_CHECK spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context);
+SKV_MUST_CHECK spillkv_status skv_engine_flush(spillkv *kv);
+void skv_engine_stats(spillkv *kv, spillkv_stats_data *out);
+
+/** Aborts unless all invariants of the store hold; returns true. For tests, with no other thread.
+ */
+bool skv_engine_check(spillkv *kv);
+
+#endif

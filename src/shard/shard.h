@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * One independent piece of the map: a lock, a table, the two tiers, a SQLite file.
+ *
+ * This is the one place where the tiers meet. Every function takes the locks it needs itself:
+ *
+ *   spill   who spills, compacts or clears this shard; held for a whole batch, over its I/O
+ *   lock    table, RAM log, counters; held for microseconds, never over I/O
+ *   io      the SQLite connection
+ *
+ * `spill` is taken first; `lock` and `io` are never held together.
+ *
+ * Threads: safe from any thread unless said otherwise.
+ */
+#ifndef SKV_SHARD_SHARD_H
+#define SKV_SHARD_SHARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <spillkv/spillkv.h>
+
+#include "base/attributes.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "budget/budget.h"
+
+struct skv_shard;
+
+/** What becomes of entries that have to leave RAM. */
+enum skv_shard_mode {
+    SKV_SHARD_SPILL, /* they are written to the shard's file */
+    SKV_SHARD_KEEP,  /* none may leave */
+    SKV_SHARD_DROP   /* they are forgotten */
+};
+
+struct skv_shard_options {
+    struct skv_budget *budget;
+    const struct skv_secret *secret;
+    const struct skv_log *log;
+    _Atomic uint64_t *clock; /* of the store: counts RAM segments opened */
+    const char *file;        /* SKV_SHARD_SPILL: the file, which must not exist */
+    const char *vfs;         /* see spillkv_options.sqlite_vfs */
+    enum skv_shard_mode mode;
+    uint32_t number;
+    uint32_t shard_bits;
+    uint32_t group_count;    /* of the table */
+    uint32_t batch_segments; /* disk segments written in one transaction */
+    uint64_t cache_bytes;    /* most of SQLite's page cache */
+    uint64_t seed;           /* for the policy's dice */
+};
+
+/** Opens a shard; on failure *shard_out is NULL and nothing is left behind. */
+SKV_MUST_CHECK spillkv_status skv_shard_open(const struct skv_shard_options *options,
+                                             struct skv_shard **shard_out);
+/** Closes a shard that no other thread uses, removes its file; clears *shard; NULL is fine. */
+spillkv_status skv_shard_close(struct skv_shard **shard);
+/** Bytes that an open shard holds apart from segments, SQLite's included; for choosing sizes. */
+uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments);
+
+/** A key with its hash. */
+struct skv_key {
+    const void *bytes;
+    size_t size;
+    uint64_t hash;
+};
+
+/** Where a get delivers the value. */
+struct skv_sink {
+    void *buffer; /* the caller's, `capacity` bytes */
+    size_t capacity;
+    bool allocate;     /* instead of the buffer: into memory from skv_alloc() at `buffer` */
+    bool peek;         /* not a use, and no promotion */
+    size_t value_size; /* out: set on SPILLKV_OK and SPILLKV_TOO_SMALL, else 0 */
+};
+
+/** As the public functions of these names. */
+SKV_MUST_CHECK spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
+                                            struct skv_sink *sink);
+SKV_MUST_CHECK spillkv_status skv_shard_del(struct skv_shard *shard, const struct skv_key *key);
+SKV_MUST_CHECK spillkv_status skv_shard_has(struct skv_shard *shard, const struct skv_key *key);
+
+/**
+ * As spillkv_set(), but SPILLKV_EFULL only says that the budget gives no memory now: nothing was
+ * changed, the caller makes room and calls again.
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key,
+                                            const void *value, size_t value_size);
+/** The same past RAM, straight to a row of its own: for values too large for the budget. */
+SKV_MUST_CHECK spillkv_status skv_shard_set_on_disk(struct skv_shard *shard,
+                                                    const struct skv_key *key, const void *value,
+                                                    size_t value_size);
+
+uint64_t skv_shard_count(struct skv_shard *shard);
+void skv_shard_clear(struct skv_shard *shard);
+/** Adds this shard's counters to `sum`. */
+void skv_shard_add_counters(struct skv_shard *shard, spillkv_counters *sum);
+
+/**
+ * Examines the oldest entries and spills, drops or keeps them: one batch, one transaction.
+ *
+ * Waits for another thread that does the same to this shard.
+ *
+ * @param goal        stop once so many bytes of entries and garbage are on their way out of RAM
+ * @param worked_out  whether anything left RAM or garbage was freed
+ * @return SPILLKV_OK; SPILLKV_ENOSPC, SPILLKV_EIO, SPILLKV_ENOMEM, SPILLKV_ECORRUPT: the batch was
+ *         not written and all its entries are where they were
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal,
+                                              bool *worked_out);
+/** Whether the shard's file wants compaction, deletion of rows or truncation. Cheap. */
+bool skv_shard_wants_compaction(const struct skv_shard *shard);
+/** Does one bounded step of it. */
+SKV_MUST_CHECK spillkv_status skv_shard_compact(struct skv_shard *shard);
+/** Waits until no batch is being written, and returns how the latest one ended. */
+spillkv_status skv_shard_settle(struct skv_shard *shard);
+
+/** How the latest attempt to write ended. Cheap. */
+spillkv_status skv_shard_last_write(const struct skv_shard *shard);
+/** When the oldest segment of the newcomers was opened, by the store's clock; UINT64_MAX when there
+ *  is none. May be a little out of date. Cheap. */
+uint64_t skv_shard_oldest(const struct skv_shard *shard);
+
+/** Groups of the table: the unit of iteration. */
+uint32_t skv_shard_group_count(const struct skv_shard *shard);
+
+/** Called with a key, no lock held; returns whether to go on. */
+typedef bool skv_shard_visit(void *context, const void *key, size_t key_size);
+
+/**
+ * Visits the keys that are in a group at one moment.
+ *
+ * @return SPILLKV_OK, also when visit stopped it; SPILLKV_ENOMEM; SPILLKV_EIO or SPILLKV_ECORRUPT
+ * when a spilled key could not be read: the others are visited all the same
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_scan(struct skv_shard *shard, uint32_t group,
+                                             skv_shard_visit *visit, void *context);
+
+/** Aborts unless all invariants of table, tiers and counters hold; returns true. Reads no disk. */
+bool skv_shard_check(struct skv_shard *shard);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. What an operation leaves behind besides its result: the policy's clock moves on when an
+ * entry comes into RAM, and with it goes a sweep over all slots, a group at a time, that makes old
+ * ages ancient before the clock comes around to them; bytes on disk that are needed no more are
+ * dropped, and when too many are, compaction is asked for.
+ */
+#include "shard/shard_private.h"
+
+/** Groups swept at most for one miss. */
+#define SWEEP_MOST 8
+
+static void sweep_group(struct skv_shard *shard)
+{
+    size_t count;
+    uint64_t *const slots = skv_table_group_slots(&shard->table, shard->sweep_group, &count);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = skv_slot_policy(slots[i]);
+        const uint32_t swept = skv_policy_expire(&shard->policy, bits);
+        if (swept != bits) {
+            slots[i] = skv_slot_with_policy(slots[i], swept);
+        }
+    }
+    shard->sweep_group = (shard->sweep_group + 1) & (shard->table.group_count - 1);
+}
+
+void skv_shard_note_miss_locked(struct skv_shard *shard)
+{
+    const uint64_t residents = shard->counters.entries_ram;
+    if (SKV_UNLIKELY(skv_shard_oldest(shard) == UINT64_MAX)) {
+        atomic_store_explicit(&shard->oldest, skv_ram_oldest_born(&shard->ram),
+                              memory_order_relaxed);
+    }
+    skv_policy_miss(&shard->policy, residents);
+    /* All groups in every two ticks, that is in half as many misses as there are residents. */
+    shard->sweep_credit += 2 * (uint64_t)shard->table.group_count;
+    for (int i = 0; i < SWEEP_MOST && shard->sweep_credit >= residents; i++) {
+        shard->sweep_credit -= residents;
+        sweep_group(shard);
+    }
+    if (shard->sweep_credit > residents) {
+        shard->sweep_credit = residents;
+    }
+}
+
+void skv_shard_drop_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
+                                 size_t value_size)
+{
+    skv_space_drop(&shard->space, skv_place_id(place), skv_disk_bytes(key_size, value_size));
+    if (shard->space.doomed_count >= SKV_BATCH_DELETED || skv_space_is_sparse(&shard->space) ||
+        skv_space_is_hollow(&shard->space)) {
+        atomic_store_explicit(&shard->wants_compaction, true, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. Memory is freed from the old ends of the two logs. A quantum of entries is examined under
+ * the lock: garbage is skipped, the least valuable fifth of the bytes is chosen, everything else is
+ * appended to a log again. Of the chosen ones those with a valid copy on disk leave at once; the
+ * others are packed into a batch, which is written without the lock; then, under the lock again,
+ * each slot that still points at the very same bytes in RAM becomes a place on disk. Until then
+ * every entry stays readable where it was, so a failed write changes nothing.
+ *
+ *       newcomers  -----.                     .--> batch -> transaction -> settle -> disk
+ *                        >-- a quantum -- chosen
+ *       survivors  -----'                \---> kept: newcomers (never used), survivors
+ *
+ * What makes "the very same bytes" true: a segment under examination is never overwritten in place,
+ * and its number is not reused before it is settled. So the slot's locator says it all.
+ *
+ * While nothing of a quantum was ever used (a pure load) all of it is chosen: no copy would gain
+ * anything. So too when there is no room left to keep anything.
+ */
+#include "shard/shard_private.h"
+
+/** Of the examined bytes so much is chosen: see src/README.md for the measurement. */
+#define CHOSEN_PERCENT 20
+/** Newcomers are examined at this many times the rate of their share. */
+#define NEWCOMERS_RATE 3
+/** Slots settled in one go under the lock. */
+#define SETTLE_ENTRIES 256
+#define SCORE_BINS     256
+/** Buckets on their way to the processor at a time. */
+#define PREFETCH_AHEAD 12
+
+struct item {
+    uint64_t hash;
+    uint64_t locator;
+    uint64_t header;
+    uint8_t *entry;
+    uint64_t *slot; /* NULL: garbage */
+    uint32_t bytes; /* saturated: only for weighing */
+    uint32_t score;
+};
+
+struct quantum {
+    struct item items[SKV_QUANTUM_ENTRIES];
+    uint32_t count;
+    size_t bytes;      /* of all items */
+    size_t live_bytes; /* of those that are not garbage */
+    bool all_unused;   /* none was used since it came */
+    bool keep_none;    /* there is no room to keep anything */
+    uint32_t below;    /* scores in lower bins are chosen */
+    size_t quota;      /* bytes to be chosen of bin `below` */
+};
+
+/* Collecting. */
+
+/** The segment of a log that is being walked over, the next one if that is done; 0 when there is
+ * none or the list of walked ones is full. */
+static uint32_t current_segment(struct skv_shard *shard, enum skv_ram_log_name log)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_examination *const ex = &shard->examination;
+    const uint32_t segment = ex->segment[log];
+    if (segment != 0 && ex->cursor[log] < shard->ram.segments[segment].used) {
+        return segment;
+    }
+    if (ex->walked_count == SKV_BATCH_WALKED) {
+        return 0;
+    }
+    if (segment != 0) {
+        ex->walked[ex->walked_count++] = segment;
+    }
+    ex->cursor[log] = 0;
+    ex->segment[log] = 0;
+    if (ex->walked_count < SKV_BATCH_WALKED) {
+        ex->segment[log] = shard->mode == SKV_SHARD_KEEP ? skv_ram_detach_worst(&shard->ram)
+                                                         : skv_ram_detach_oldest(&shard->ram, log);
+    }
+    return ex->segment[log];
+}
+
+static void collect(struct skv_shard *shard, enum skv_ram_log_name log, uint32_t entries,
+                    size_t bytes, struct quantum *quantum) SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_examination *const ex = &shard->examination;
+    size_t taken = 0;
+    for (uint32_t i = 0; i < entries && taken < bytes; i++) {
+        const uint32_t segment = current_segment(shard, log);
+        if (segment == 0) {
+            return;
+        }
+        struct item *const item = &quantum->items[quantum->count++];
+        item->locator = (uint64_t)segment << SKV_RAM_OFFSET_BITS | ex->cursor[log] >> 3;
+        item->entry = shard->ram.segments[segment].span.base + ex->cursor[log];
+        item->header = skv_entry_header(item->entry);
+        const size_t size = skv_entry_bytes(item->header);
+        item->bytes = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+        item->hash = skv_hash(shard->secret, skv_entry_key(item->entry, item->header),
+                              skv_header_key_size(item->header));
+        skv_table_prefetch_group(&shard->table, item->hash);
+        ex->cursor[log] += size;
+        taken += size;
+    }
+    quantum->bytes += taken;
+}
+
+/** Takes the oldest entries of both logs, in proportion to what is in them. */
+static void collect_both(struct skv_shard *shard, struct quantum *quantum)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    const struct skv_ram *const ram = &shard->ram;
+    uint64_t weight[SKV_RAM_LOGS];
+    for (int log = 0; log < SKV_RAM_LOGS; log++) {
+        const uint32_t segment = shard->examination.segment[log];
+        weight[log] =
+            ram->logs[log].used +
+            (segment != 0 ? ram->segments[segment].used - shard->examination.cursor[log] : 0);
+    }
+    weight[SKV_NEWCOMERS] *= NEWCOMERS_RATE;
+    const uint64_t sum = weight[SKV_NEWCOMERS] + weight[SKV_SURVIVORS];
+    if (sum == 0) {
+        return;
+    }
+    uint32_t entries = (uint32_t)(SKV_QUANTUM_ENTRIES * weight[SKV_SURVIVORS] / sum);
+    const size_t bytes =
+        (size_t)((double)shard->quantum_bytes * (double)weight[SKV_SURVIVORS] / (double)sum);
+    collect(shard, SKV_SURVIVORS, entries, bytes, quantum);
+    entries = SKV_QUANTUM_ENTRIES - quantum->count;
+    if (quantum->bytes < shard->quantum_bytes) {
+        collect(shard, SKV_NEWCOMERS, entries, shard->quantum_bytes - quantum->bytes, quantum);
+    }
+}
+
+/* Choosing. */
+
+static void look_up(struct skv_shard *shard, struct quantum *quantum)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    quantum->all_unused = true;
+    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < quantum->count; i++) {
+        skv_table_prefetch_bucket(&shard->table, quantum->items[i].hash);
+    }
+    for (uint32_t i = 0; i < quantum->count; i++) {
+        struct item *const item = &quantum->items[i];
+        if (i + PREFETCH_AHEAD < quantum->count) {
+            skv_table_prefetch_bucket(&shard->table, item[PREFETCH_AHEAD].hash);
+        }
+        item->slot = skv_shard_slot_at(&shard->table, item->hash, false, item->locator);
+        if (item->slot == NULL) {
+            continue;
+        }
+        const uint32_t bits = skv_slot_policy(*item->slot);
+        item->score = skv_policy_score(&shard->policy, bits);
+        quantum->all_unused = quantum->all_unused && skv_policy_is_unused(bits);
+        quantum->live_bytes += item->bytes;
+        shard->counters.examined++;
+    }
+}
+
+/** Finds the score below which a fifth of the live bytes lies. */
+static void choose(struct skv_shard *shard, struct quantum *quantum)
+{
+    size_t bins[SCORE_BINS] = {0};
+    if (shard->mode == SKV_SHARD_KEEP) {
+        quantum->below = 0;
+        quantum->quota = 0;
+        return;
+    }
+    if (quantum->all_unused || quantum->keep_none) {
+        quantum->below = SCORE_BINS;
+        return;
+    }
+    for (uint32_t i = 0; i < quantum->count; i++) {
+        const struct item *const item = &quantum->items[i];
+        if (item->slot != NULL) {
+            bins[item->score >> 8] += item->bytes;
+        }
+    }
+    size_t left = quantum->live_bytes * CHOSEN_PERCENT / 100 + 1;
+    uint32_t bin = 0;
+    while (bin < SCORE_BINS - 1 && bins[bin] < left) {
+        left -= bins[bin++];
+    }
+    quantum->below = bin;
+    quantum->quota = left;
+}
+
+static bool is_chosen(struct quantum *quantum, const struct item *item)
+{
+    const uint32_t bin = item->score >> 8;
+    if (bin != quantum->below) {
+        return bin < quantum->below;
+    }
+    if (quantum->quota == 0) {
+        return false;
+    }
+    quantum->quota -= item->bytes < quantum->quota ? item->bytes : quantum->quota;
+    return true;
+}
+
+/* Applying. */
+
+static bool is_lone_segment(const struct skv_shard *shard, const struct item *item)
+{
+    return shard->ram.segments[skv_ram_segment_of(item->locator)].lone;
+}
+
+static size_t key_and_value_bytes(uint64_t header)
+{
+    return skv_header_key_size(header) + skv_header_value_size(header);
+}
+
+/** The entry's place on disk is all there is of it from now on. */
+static void move_to_disk(struct skv_shard *shard, uint64_t *slot, uint64_t locator, uint64_t header,
+                         uint64_t place)
+{
+    *slot = skv_slot_moved(*slot, true, place);
+    skv_shard_uncount_ram(shard, key_and_value_bytes(header));
+    skv_shard_count_spilled(shard, key_and_value_bytes(header));
+    skv_ram_forget(&shard->ram, locator);
+}
+
+static void drop_entry(struct skv_shard *shard, struct item *item)
+{
+    skv_table_remove(&shard->table, item->hash, item->slot);
+    skv_shard_uncount_ram(shard, key_and_value_bytes(item->header));
+    skv_ram_forget(&shard->ram, item->locator);
+    shard->counters.drops++;
+    shard->examination.worked = true;
+}
+
+/** Takes the segment of a lone entry out of the examination. */
+static void leave_examination(struct skv_shard *shard, uint32_t segment)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_examination *const ex = &shard->examination;
+    for (int log = 0; log < SKV_RAM_LOGS; log++) {
+        if (ex->segment[log] == segment) {
+            ex->segment[log] = 0;
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < ex->walked_count; i++) {
+        if (ex->walked[i] == segment) {
+            ex->walked[i] = ex->walked[--ex->walked_count];
+            return;
+        }
+    }
+    SKV_CHECK(!"the segment is under examination");
+}
+
+/** Appends an entry to a log again. False when there is no room: it stays where it is. */
+static bool keep(struct skv_shard *shard, struct item *item) SKV_REQUIRES(shard->spill, shard->lock)
+{
+    const bool unused = skv_policy_is_unused(skv_slot_policy(*item->slot));
+    const enum skv_ram_log_name log = unused ? SKV_NEWCOMERS : SKV_SURVIVORS;
+    if (is_lone_segment(shard, item)) {
+        const uint32_t segment = skv_ram_segment_of(item->locator);
+        leave_examination(shard, segment);
+        skv_ram_relog(&shard->ram, segment, log);
+        return true;
+    }
+    uint64_t locator;
+    if (skv_ram_append_bytes(&shard->ram, log, item->entry, skv_entry_bytes(item->header), true,
+                             &locator) != SPILLKV_OK) {
+        return false;
+    }
+    skv_ram_forget(&shard->ram, item->locator);
+    *item->slot = skv_slot_moved(*item->slot, false, locator);
+    return true;
+}
+
+/** Lets an entry leave RAM. False when the batch has no room: it stays where it is. */
+static bool let_go(struct skv_shard *shard, struct item *item)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    if (shard->mode == SKV_SHARD_DROP) {
+        drop_entry(shard, item);
+        return true;
+    }
+    const uint64_t copy = skv_entry_copy(item->entry, item->header);
+    if (copy != SKV_NO_COPY) {
+        move_to_disk(shard, item->slot, item->locator, item->header, copy);
+        shard->counters.clean_evictions++;
+        shard->disk_moves++;
+        shard->examination.worked = true;
+        return true;
+    }
+    const struct skv_spilling from = {.hash = item->hash, .locator = item->locator};
+    const struct skv_entry_parts parts = {
+        .key = skv_entry_key(item->entry, item->header),
+        .value = skv_entry_value(item->entry, item->header),
+        .key_size = skv_header_key_size(item->header),
+        .value_size = skv_header_value_size(item->header),
+    };
+    return skv_packs(parts.key_size, parts.value_size)
+               ? skv_shard_pack_locked(shard, &from, &parts)
+               : skv_shard_batch_lone_locked(shard, &from, &parts);
+}
+
+/** Keeps or lets go each item; returns false when one could do neither: the walk has to stop. */
+static bool apply(struct skv_shard *shard, struct quantum *quantum, size_t *freed)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    *freed += quantum->bytes - quantum->live_bytes;
+    for (uint32_t i = 0; i < quantum->count; i++) {
+        struct item *const item = &quantum->items[i];
+        if (item->slot == NULL) {
+            continue;
+        }
+        if (shard->mode == SKV_SHARD_DROP) {
+            /* Removals move slots about. */
+            item->slot = skv_shard_slot_at(&shard->table, item->hash, false, item->locator);
+        }
+        if (is_chosen(quantum, item)) {
+            if (let_go(shard, item)) {
+                *freed += item->bytes;
+                continue;
+            }
+        }
+        if (!keep(shard, item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Frees the walked segments in which nothing is live or being written. */
+static void release_walked(struct skv_shard *shard) SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_examination *const ex = &shard->examination;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < ex->walked_count; i++) {
+        if (shard->ram.segments[ex->walked[i]].live == 0 && shard->batch.spilling_count == 0) {
+            skv_ram_release(&shard->ram, ex->walked[i]);
+            ex->worked = true;
+        } else {
+            ex->walked[kept++] = ex->walked[i];
+        }
+    }
+    ex->walked_count = kept;
+}
+
+void skv_shard_stop_examining_locked(struct skv_shard *shard)
+{
+    struct skv_examination *const ex = &shard->examination;
+    for (int log = 0; log < SKV_RAM_LOGS; log++) {
+        if (ex->segment[log] != 0) {
+            skv_ram_reattach(&shard->ram, ex->segment[log]);
+        }
+        ex->segment[log] = 0;
+        ex->cursor[log] = 0;
+    }
+    while (ex->walked_count > 0) {
+        skv_ram_reattach(&shard->ram, ex->walked[--ex->walked_count]);
+    }
+}
+
+enum progress {
+    PROGRESS_MORE, /* another quantum may follow */
+    PROGRESS_FULL, /* the batch must be written first */
+    PROGRESS_STUCK /* nothing is left, or part of the quantum was not examined */
+};
+
+/** Examines one quantum; the lock is held. */
+static enum progress examine_quantum_locked(struct skv_shard *shard, size_t *freed)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct quantum quantum;
+    quantum.count = 0;
+    quantum.bytes = 0;
+    quantum.live_bytes = 0;
+    quantum.keep_none = !skv_ram_refill(&shard->ram);
+    if (quantum.keep_none && shard->batch.spilling_count != 0) {
+        return PROGRESS_FULL;
+    }
+    if (shard->mode == SKV_SHARD_KEEP) {
+        collect(shard, SKV_NEWCOMERS, SKV_QUANTUM_ENTRIES, shard->quantum_bytes, &quantum);
+    } else {
+        collect_both(shard, &quantum);
+    }
+    enum progress progress = PROGRESS_STUCK;
+    if (quantum.count != 0) {
+        look_up(shard, &quantum);
+        choose(shard, &quantum);
+        progress = apply(shard, &quantum, freed) ? PROGRESS_MORE : PROGRESS_STUCK;
+    }
+    release_walked(shard);
+    return progress;
+}
+
+/* Settling. */
+
+/** After the write: each entry whose slot still points at the bytes that were written. */
+static void settle_one(struct skv_shard *shard, const struct skv_spilling *spilled)
+    SKV_REQUIRES(shard->lock)
+{
+    const uint64_t header = skv_entry_header(skv_ram_at(&shard->ram, spilled->locator));
+    uint64_t *const slot = skv_shard_slot_at(&shard->table, spilled->hash, false, spilled->locator);
+    if (slot != NULL) {
+        move_to_disk(shard, slot, spilled->locator, header, spilled->place);
+        shard->counters.spills++;
+    } else {
+        /* It was overwritten or deleted meanwhile: what was written is garbage. */
+        skv_shard_drop_place_locked(shard, spilled->place, skv_header_key_size(header),
+                                    skv_header_value_size(header));
+    }
+}
+
+static void settle(struct skv_shard *shard) SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock)
+{
+    const struct skv_batch *const batch = &shard->batch;
+    for (uint32_t i = 0; i < batch->spilling_count;) {
+        const uint32_t end =
+            i + SETTLE_ENTRIES < batch->spilling_count ? i + SETTLE_ENTRIES : batch->spilling_count;
+        skv_mutex_lock(&shard->lock);
+        for (; i < end; i++) {
+            if (i + PREFETCH_AHEAD < batch->spilling_count) {
+                skv_table_prefetch_bucket(&shard->table, batch->spilling[i + PREFETCH_AHEAD].hash);
+            }
+            settle_one(shard, &batch->spilling[i]);
+        }
+        shard->disk_moves++;
+        skv_mutex_unlock(&shard->lock);
+    }
+}
+
+/** After a write that failed: the places are given back, the entries stay. */
+static void cancel(struct skv_shard *shard) SKV_REQUIRES(shard->spill, shard->lock)
+{
+    for (uint32_t i = 0; i < shard->batch.spilling_count; i++) {
+        const struct skv_spilling *const spilled = &shard->batch.spilling[i];
+        const uint64_t header = skv_entry_header(skv_ram_at(&shard->ram, spilled->locator));
+        skv_shard_cancel_place_locked(shard, spilled->place, skv_header_key_size(header),
+                                      skv_header_value_size(header));
+    }
+}
+
+/** Fills a batch, writes and settles it. */
+static spillkv_status spill_batch(struct skv_shard *shard, size_t goal, size_t *freed)
+    SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock)
+{
+    struct skv_batch *const batch = &shard->batch;
+    spillkv_status status = SPILLKV_OK;
+    if (shard->mode == SKV_SHARD_SPILL) {
+        status = skv_shard_begin_batch(shard);
+        if (status != SPILLKV_OK) {
+            return status;
+        }
+    }
+    enum progress progress = PROGRESS_MORE;
+    while (progress == PROGRESS_MORE && *freed < goal &&
+           (shard->mode != SKV_SHARD_SPILL ||
+            skv_batch_has_room(batch, shard->quantum_bytes, SKV_QUANTUM_ENTRIES))) {
+        skv_mutex_lock(&shard->lock);
+        progress = examine_quantum_locked(shard, freed);
+        skv_mutex_unlock(&shard->lock);
+    }
+    if (batch->spilling_count != 0 || batch->deleted_count != 0) {
+        status = skv_shard_write_batch(shard);
+        if (status == SPILLKV_OK) {
+            shard->examination.worked = shard->examination.worked || batch->spilling_count != 0;
+            settle(shard);
+        }
+    }
+    skv_mutex_lock(&shard->lock);
+    if (status != SPILLKV_OK) {
+        cancel(shard);
+        *freed = 0;
+    }
+    skv_batch_reset(batch);
+    release_walked(shard);
+    if (status != SPILLKV_OK || progress == PROGRESS_STUCK) {
+        skv_shard_stop_examining_locked(shard);
+    }
+    (void)skv_ram_refill(&shard->ram);
+    atomic_store_explicit(&shard->oldest, skv_ram_oldest_born(&shard->ram), memory_order_relaxed);
+    SKV_CHECK_FULL(skv_shard_check_locked(shard));
+    skv_mutex_unlock(&shard->lock);
+    return status;
+}
+
+spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+{
+    skv_mutex_lock(&shard->spill);
+    shard->examination.worked = false;
+    const spillkv_status status = spill_batch(shard, goal);
+    *worked_out = shard->examination.worked;
+    skv_mutex_unlock(&shard->spill);
+    return status;
+}

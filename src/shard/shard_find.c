@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. The one lookup path: get, set, del and has all resolve a key here. Under the lock look
+ * for a resident match; else for spilled slots with the same tag. For one of those release the
+ * lock, read the entry under the I/O lock, come back, and believe it only if the slot still points
+ * there and no segment id was reused in between; otherwise start again.
+ *
+ * Spilled candidates are tried in the order of their places, so one number remembers which were
+ * other keys; it is forgotten when any slot of the shard changed its place on disk meanwhile.
+ *
+ * Rejected: keeping both locks (every hot call would wait for the disk), a longer tag (only lessens
+ * the reads in vain, it does not spare the comparison).
+ */
+#include "base/alloc.h"
+#include "shard/shard_private.h"
+
+/** Bytes read at first from a place: most entries are shorter. */
+#define FIRST_READ 512
+
+uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
+                            uint64_t locator)
+{
+    struct skv_probe probe;
+    for (uint64_t *slot = skv_table_first(table, hash, &probe); slot != NULL;
+         slot = skv_table_next(&probe)) {
+        if (skv_slot_on_disk(*slot) == on_disk && skv_slot_locator(*slot) == locator) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/** Fills `found` if the key is in RAM; else returns the lowest place above `tried` of a spilled
+ * slot that might be the key, 0 if there is none. */
+static inline uint64_t search_locked(const struct skv_shard *shard, const struct skv_key *key,
+                                     uint64_t tried, struct skv_found *found)
+{
+    uint64_t lowest = 0;
+    struct skv_probe probe;
+    *found = (struct skv_found){0};
+    for (uint64_t *slot = skv_table_first(&shard->table, key->hash, &probe); slot != NULL;
+         slot = skv_table_next(&probe)) {
+        const uint64_t locator = skv_slot_locator(*slot);
+        if (skv_slot_on_disk(*slot)) {
+            if (locator > tried && (lowest == 0 || locator < lowest)) {
+                lowest = locator;
+            }
+            continue;
+        }
+        uint8_t *const entry = skv_ram_at(&shard->ram, locator);
+        const uint64_t header = skv_entry_header(entry);
+        if (SKV_LIKELY(skv_entry_key_is(entry, header, key->bytes, key->size))) {
+            found->slot = slot;
+            found->entry = entry;
+            found->header = header;
+            found->value_size = skv_header_value_size(header);
+            return 0;
+        }
+    }
+    return lowest;
+}
+
+/** A candidate being read. */
+struct candidate {
+    uint64_t place;
+    bool is_key;       /* out */
+    size_t value_size; /* out, when it is the key */
+};
+
+/** Reads exactly `size` bytes; a segment that ends earlier is damaged. */
+static spillkv_status read_exactly(struct skv_store *store, uint64_t place, size_t offset,
+                                   void *buffer, size_t size)
+{
+    size_t got;
+    const spillkv_status status = skv_store_read(
+        store, skv_place_id(place), skv_place_offset(place) + offset, buffer, size, &got);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    return got == size ? SPILLKV_OK : SPILLKV_ECORRUPT;
+}
+
+/** Reads and verifies the value of a lone row into the sink, where it has room for it. */
+static spillkv_status read_lone_value(struct skv_store *store, uint64_t place, uint64_t header,
+                                      struct skv_cold *cold)
+{
+    struct skv_sink *const sink = cold->sink;
+    const size_t value_size = skv_header_value_size(header);
+    uint8_t *target = sink->buffer;
+    if (sink->allocate) {
+        target = skv_alloc(value_size != 0 ? value_size : 1);
+        if (target == NULL) {
+            return SPILLKV_ENOMEM;
+        }
+    } else if (value_size > sink->capacity) {
+        return SPILLKV_OK;
+    }
+    const size_t offset = skv_lone_value_offset(skv_header_key_size(header));
+    uint32_t checksum;
+    spillkv_status status = read_exactly(store, place, offset, target, value_size);
+    if (status == SPILLKV_OK) {
+        status = read_exactly(store, place, offset + value_size, &checksum, sizeof(checksum));
+    }
+    if (status == SPILLKV_OK &&
+        checksum != skv_lone_value_checksum(skv_store_seed(store), place, target, value_size)) {
+        status = SPILLKV_ECORRUPT;
+    }
+    if (status != SPILLKV_OK) {
+        if (sink->allocate) {
+            skv_free(target);
+        }
+        return status;
+    }
+    sink->buffer = target;
+    cold->delivered = true;
+    cold->value = target;
+    return SPILLKV_OK;
+}
+
+/** Reads the key part of a lone row, all verified, into `buffer` (header, key, checksum). */
+static spillkv_status read_lone_key(struct skv_store *store, uint64_t place, uint8_t *buffer,
+                                    size_t size)
+{
+    const spillkv_status status = read_exactly(store, place, 0, buffer, size);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    const uint64_t header = skv_entry_header(buffer);
+    uint32_t checksum;
+    if (skv_lone_value_offset(skv_header_key_size(header)) != size) {
+        return SPILLKV_ECORRUPT;
+    }
+    memcpy(&checksum, buffer + size - sizeof(checksum), sizeof(checksum));
+    const uint32_t expected = skv_lone_key_checksum(skv_store_seed(store), place, header,
+                                                    buffer + SKV_ENTRY_HEADER_BYTES);
+    return checksum == expected ? SPILLKV_OK : SPILLKV_ECORRUPT;
+}
+
+static spillkv_status read_lone(struct skv_store *store, const struct skv_key *key, uint64_t header,
+                                struct skv_cold *cold, struct candidate *candidate)
+{
+    const size_t size = skv_lone_value_offset(skv_header_key_size(header));
+    uint8_t *buffer = cold->bytes;
+    if (size > sizeof(cold->bytes)) {
+        buffer = skv_alloc(size);
+        if (buffer == NULL) {
+            return SPILLKV_ENOMEM;
+        }
+    }
+    spillkv_status status = read_lone_key(store, candidate->place, buffer, size);
+    if (status == SPILLKV_OK) {
+        candidate->is_key = skv_header_key_size(header) == key->size &&
+                            memcmp(buffer + SKV_ENTRY_HEADER_BYTES, key->bytes, key->size) == 0;
+        candidate->value_size = skv_header_value_size(header);
+        if (candidate->is_key && cold->sink != NULL) {
+            status = read_lone_value(store, candidate->place, header, cold);
+        }
+    }
+    if (buffer != cold->bytes) {
+        skv_free(buffer);
+    }
+    return status;
+}
+
+/** Reads the beginning of the entry at a place: all of it, if it is packed. */
+static spillkv_status read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
+                                     size_t *size_out)
+{
+    const uint32_t id = skv_place_id(place);
+    const size_t offset = skv_place_offset(place);
+    spillkv_status status = skv_store_read(store, id, offset, buffer, FIRST_READ, size_out);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    if (*size_out < SKV_ENTRY_HEADER_BYTES) {
+        return SPILLKV_ECORRUPT;
+    }
+    const uint64_t header = skv_entry_header(buffer);
+    if (!skv_header_is_sane(header)) {
+        return SPILLKV_ECORRUPT;
+    }
+    if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
+        return SPILLKV_OK;
+    }
+    const size_t bytes =
+        skv_packed_bytes(skv_header_key_size(header), skv_header_value_size(header));
+    if (bytes > SKV_SEGMENT_BYTES - offset) {
+        return SPILLKV_ECORRUPT;
+    }
+    if (bytes > *size_out) {
+        status = skv_store_read(store, id, offset, buffer, bytes, size_out);
+    }
+    return status;
+}
+
+static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_key *key,
+                                     struct skv_cold *cold, struct candidate *candidate)
+{
+    struct skv_store *const store = shard->store;
+    size_t size;
+    skv_mutex_lock(&shard->io);
+    spillkv_status status = read_beginning(store, candidate->place, cold->bytes, &size);
+    if (status == SPILLKV_OK) {
+        const uint64_t header = skv_entry_header(cold->bytes);
+        if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
+            status = read_lone(store, key, header, cold, candidate);
+            skv_mutex_unlock(&shard->io);
+            return status;
+        }
+    }
+    skv_mutex_unlock(&shard->io);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    struct skv_packed packed;
+    status =
+        skv_segment_unpack(cold->bytes, size, skv_store_seed(store), candidate->place, &packed);
+    if (status != SPILLKV_OK) {
+        return SPILLKV_ECORRUPT;
+    }
+    candidate->is_key =
+        packed.key_size == key->size && memcmp(packed.key, key->bytes, key->size) == 0;
+    candidate->value_size = packed.value_size;
+    cold->value = packed.value;
+    return SPILLKV_OK;
+}
+
+/** Forgets a value that was read from a place that is no longer the key's. */
+static void discard_value(struct skv_cold *cold)
+{
+    if (cold->delivered && cold->sink->allocate) {
+        skv_free(cold->sink->buffer);
+        cold->sink->buffer = NULL;
+    }
+    cold->delivered = false;
+    cold->value = NULL;
+}
+
+spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key,
+                              struct skv_cold *cold, struct skv_found *found)
+{
+    uint64_t tried = 0;
+    cold->delivered = false;
+    cold->value = NULL;
+    skv_mutex_lock(&shard->lock);
+    uint64_t moves = shard->disk_moves;
+    for (;;) {
+        struct candidate candidate = {.place = search_locked(shard, key, tried, found)};
+        if (SKV_LIKELY(candidate.place == 0)) {
+            return SPILLKV_OK;
+        }
+        const uint64_t reuses = shard->space.reuses;
+        skv_mutex_unlock(&shard->lock);
+
+        const spillkv_status status = read_candidate(shard, key, cold, &candidate);
+
+        skv_mutex_lock(&shard->lock);
+        const bool other = status == SPILLKV_OK && !candidate.is_key;
+        uint64_t *const slot =
+            other || shard->space.reuses != reuses
+                ? NULL
+                : skv_shard_slot_at(&shard->table, key->hash, true, candidate.place);
+        if (slot != NULL) {
+            found->slot = slot;
+            found->value_size = candidate.value_size;
+            return status;
+        }
+        discard_value(cold);
+        shard->counters.wasted_reads++;
+        tried = shard->disk_moves == moves && other ? candidate.place : 0;
+        moves = shard->disk_moves;
+    }
+}
+
+spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8_t *bytes,
+                                  uint8_t **key_out, size_t *key_size_out)
+{
+    struct skv_store *const store = shard->store;
+    size_t size;
+    uint8_t *copy = NULL;
+    *key_out = NULL;
+    *key_size_out = 0;
+    skv_mutex_lock(&shard->io);
+    spillkv_status status = read_beginning(store, place, bytes, &size);
+    const uint64_t header = status == SPILLKV_OK ? skv_entry_header(bytes) : 0;
+    const size_t key_size = skv_header_key_size(header);
+    const bool lone = (header & SKV_ENTRY_FLAG_LONE) != 0;
+    if (status == SPILLKV_OK) {
+        copy = skv_alloc(skv_lone_value_offset(key_size));
+        status = copy == NULL ? SPILLKV_ENOMEM : SPILLKV_OK;
+    }
+    if (status == SPILLKV_OK && lone) {
+        status = read_lone_key(store, place, copy, skv_lone_value_offset(key_size));
+        if (status == SPILLKV_OK) {
+            memmove(copy, copy + SKV_ENTRY_HEADER_BYTES, key_size);
+        }
+    }
+    skv_mutex_unlock(&shard->io);
+    if (status == SPILLKV_OK && !lone) {
+        struct skv_packed packed;
+        status = skv_segment_unpack(bytes, size, skv_store_seed(store), place, &packed);
+        status = status == SPILLKV_OK ? SPILLKV_OK : SPILLKV_ECORRUPT;
+        if (status == SPILLKV_OK) {
+            memcpy(copy, packed.key, key_size);
+        }
+    }
+    if (status != SPILLKV_OK) {
+        skv_free(copy);
+        return status;
+    }
+    *key_out = copy;
+    *key_size_out = key_size;
+    return SPILLKV_OK;
+}

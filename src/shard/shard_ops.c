@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DESIGN. Set, del and has find their slot (shard_find.c), which leaves the lock held, and do their
+ * work under it. Everything that can fail comes before anything is changed.
+ *
+ * An overwrite goes in place when the size is the same and nobody examines or has pinned the
+ * segment; otherwise the new entry is appended and the old one becomes garbage. Either way the
+ * entry's copy on disk, if it had one, is dropped: it is dirty now.
+ */
+#include "base/alloc.h"
+#include "shard/shard_private.h"
+
+static void drop_copy(struct skv_shard *shard, const uint8_t *entry, uint64_t header)
+    SKV_REQUIRES(shard->lock)
+{
+    const uint64_t copy = skv_entry_copy(entry, header);
+    if (copy != SKV_NO_COPY) {
+        skv_shard_drop_place_locked(shard, copy, skv_header_key_size(header),
+                                    skv_header_value_size(header));
+    }
+}
+
+/** A new entry on its way into the shard. */
+struct put {
+    struct skv_entry_parts parts;
+    void *pages;  /* a lone entry, already written; NULL: to be appended, or taken over */
+    size_t bytes; /* of the entry */
+};
+
+static spillkv_status place_entry(struct skv_shard *shard, struct put *put, uint64_t *locator_out)
+    SKV_REQUIRES(shard->lock)
+{
+    if (put->pages == NULL) {
+        return skv_ram_append(&shard->ram, SKV_NEWCOMERS, &put->parts, false, locator_out);
+    }
+    const spillkv_status status =
+        skv_ram_adopt(&shard->ram, SKV_NEWCOMERS, put->pages, put->bytes, locator_out);
+    if (status == SPILLKV_OK) {
+        put->pages = NULL;
+    }
+    return status;
+}
+
+/** Forgets where a key's entry was, in either tier; the slot is the caller's to change. */
+static void forget_old(struct skv_shard *shard, const struct skv_key *key,
+                       const struct skv_found *found) SKV_REQUIRES(shard->lock)
+{
+    const uint64_t locator = skv_slot_locator(*found->slot);
+    const size_t bytes = key->size + found->value_size;
+    if (found->entry != NULL) {
+        drop_copy(shard, found->entry, found->header);
+        skv_ram_forget(&shard->ram, locator);
+        skv_shard_uncount_ram(shard, bytes);
+    } else {
+        skv_shard_drop_place_locked(shard, locator, key->size, found->value_size);
+        skv_shard_uncount_spilled(shard, bytes);
+    }
+}
+
+static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *key,
+                                 struct put *put) SKV_REQUIRES(shard->lock)
+{
+    uint64_t locator;
+    spillkv_status status = skv_table_reserve(&shard->table, key->hash);
+    if (status == SPILLKV_OK) {
+        status = place_entry(shard, put, &locator);
+    }
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    status =
+        skv_table_insert(&shard->table, key->hash,
+                         skv_slot_make(key->hash, false, skv_policy_new(&shard->policy), locator));
+    SKV_CHECK(status == SPILLKV_OK);
+    skv_shard_count_ram(shard, key->size + put->parts.value_size);
+    skv_shard_note_miss_locked(shard);
+    return SPILLKV_OK;
+}
+
+static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key,
+                              const struct skv_found *found, struct put *put)
+    SKV_REQUIRES(shard->lock)
+{
+    const bool was_spilled = found->entry == NULL;
+    const size_t value_size = put->parts.value_size;
+    if (!was_spilled && found->value_size == value_size && put->pages == NULL &&
+        skv_ram_may_overwrite(&shard->ram, skv_slot_locator(*found->slot))) {
+        drop_copy(shard, found->entry, found->header);
+        if (skv_entry_has_copy_word(found->header)) {
+            skv_entry_set_copy(found->entry, SKV_NO_COPY);
+        }
+        if (value_size != 0) {
+            memmove(skv_entry_value(found->entry, found->header), put->parts.value, value_size);
+        }
+        skv_shard_use_slot(shard, found->slot);
+        return SPILLKV_OK;
+    }
+    uint64_t locator;
+    const spillkv_status status = place_entry(shard, put, &locator);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    forget_old(shard, key, found);
+    skv_shard_count_ram(shard, key->size + value_size);
+    skv_shard_use_slot(shard, found->slot);
+    *found->slot = skv_slot_moved(*found->slot, false, locator);
+    if (was_spilled) {
+        skv_shard_note_miss_locked(shard);
+    }
+    return SPILLKV_OK;
+}
+
+spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key, const void *value,
+                             size_t value_size)
+{
+    struct put put = {
+        .parts = {.key = key->bytes,
+                  .value = value,
+                  .key_size = key->size,
+                  .value_size = value_size,
+                  .copy = SKV_NO_COPY},
+        .bytes = skv_entry_bytes_for(key->size, value_size, false),
+    };
+    const bool lone = skv_ram_is_lone(&shard->ram, put.bytes);
+    if (lone) {
+        put.pages = skv_budget_take_pages(shard->budget, SKV_MEMORY_ENTRIES, put.bytes);
+        if (put.pages == NULL) {
+            return SPILLKV_EFULL;
+        }
+        skv_entry_write(put.pages, &put.parts);
+    }
+    struct skv_cold cold;
+    struct skv_found found;
+    cold.sink = NULL;
+    spillkv_status status = skv_shard_find(shard, key, &cold, &found);
+    if (status == SPILLKV_OK) {
+        status =
+            found.slot != NULL ? replace(shard, key, &found, &put) : insert_new(shard, key, &put);
+        shard->counters.sets += status == SPILLKV_OK;
+    }
+    skv_mutex_unlock(&shard->lock);
+    if (put.pages != NULL) {
+        skv_budget_give_pages(shard->budget, SKV_MEMORY_ENTRIES, put.pages, put.bytes);
+    }
+    return status;
+}
+
+/** Points a key at the row that was written for it. */
+static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *key,
+                                size_t value_size, uint64_t place) SKV_EXCLUDES(shard->lock)
+{
+    struct skv_cold cold;
+    struct skv_found found;
+    cold.sink = NULL;
+    spillkv_status status = skv_shard_find(shard, key, &cold, &found);
+    if (status == SPILLKV_OK && found.slot != NULL) {
+        forget_old(shard, key, &found);
+        skv_shard_use_slot(shard, found.slot);
+        *found.slot = skv_slot_moved(*found.slot, true, place);
+    } else if (status == SPILLKV_OK) {
+        status =
+            skv_table_insert(&shard->table, key->hash,
+                             skv_slot_make(key->hash, true, skv_policy_new(&shard->policy), place));
+    }
+    if (status == SPILLKV_OK) {
+        skv_shard_count_spilled(shard, key->size + value_size);
+        shard->counters.sets++;
+        shard->counters.spills++;
+        shard->disk_moves++;
+    } else {
+        skv_shard_drop_place_locked(shard, place, key->size, value_size);
+    }
+    skv_mutex_unlock(&shard->lock);
+    return status;
+}
+
+spillkv_status skv_shard_set_on_disk(struct skv_shard *shard, const struct skv_key *key,
+                                     const void *value, size_t value_size)
+{
+    struct skv_store_lone lone = {
+        .key = key->bytes,
+        .value = value,
+        .key_size = key->size,
+        .value_size = value_size,
+    };
+    const struct skv_store_batch batch = {.lone = &lone, .lone_count = 1};
+    skv_mutex_lock(&shard->spill);
+    skv_mutex_lock(&shard->lock);
+    spillkv_status status = skv_space_reserve(&shard->space, 1);
+    if (status == SPILLKV_OK) {
+        shard->space.append_only = shard->scans != 0;
+        lone.id = skv_space_take_lone(&shard->space, skv_lone_bytes(key->size, value_size));
+        status = lone.id != 0 ? SPILLKV_OK : SPILLKV_ENOSPC;
+    }
+    skv_mutex_unlock(&shard->lock);
+    if (status == SPILLKV_OK) {
+        skv_mutex_lock(&shard->io);
+        status = skv_store_write(shard->store, &batch);
+        skv_mutex_unlock(&shard->io);
+        if (status == SPILLKV_OK) {
+            status = set_place(shard, key, value_size, skv_place_make(lone.id, 0));
+        } else {
+            skv_mutex_lock(&shard->lock);
+            skv_space_cancel_lone(&shard->space, lone.id, skv_lone_bytes(key->size, value_size));
+            skv_mutex_unlock(&shard->lock);
+        }
+    }
+    skv_mutex_unlock(&shard->spill);
+    return status;
+}
+
+/* Del and has. */
+
+spillkv_status skv_shard_del(struct skv_shard *shard, const struct skv_key *key)
+{
+    struct skv_cold cold;
+    struct skv_found found;
+    cold.sink = NULL;
+    spillkv_status status = skv_shard_find(shard, key, &cold, &found);
+    if (status == SPILLKV_OK && found.slot == NULL) {
+        status = SPILLKV_NOT_FOUND;
+    } else if (status == SPILLKV_OK) {
+        forget_old(shard, key, &found);
+        skv_table_remove(&shard->table, key->hash, found.slot);
+        shard->counters.dels++;
+    }
+    skv_mutex_unlock(&shard->lock);
+    return status;
+}
+
+spillkv_status skv_shard_has(struct skv_shard *shard, const struct skv_key *key)
+{
+    struct skv_cold cold;
+    struct skv_found found;
+    cold.sink = NULL;
+    spillkv_status status = skv_shard_find(shard, key, &cold, &found);
+    if (status == SPILLKV_OK && found.slot == NULL) {
+        status = SPILLKV_NOT_FOUND;
+    }
+    skv_mutex_unlock(&shard->lock);
+    return status;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/** The inside of a shard; included only in this folder (and by white-box tests). */
+#ifndef SKV_SHARD_SHARD_PRIVATE_H
+#define SKV_SHARD_SHARD_PRIVATE_H
+
+#include "base/mutex.h"
+#include "disk/segment.h"
+#include "disk/space.h"
+#include "disk/store.h"
+#include "ram/ramlog.h"
+#include "shard/shard.h"
+#include "table/policy.h"
+#include "table/table.h"
+
+/** Entries examined in one go under the lock: some 20 us of work. */
+#define SKV_QUANTUM_ENTRIES 256
+/** And bytes of them, so that large entries do not make it longer: a batch takes at least two. */
+#define SKV_QUANTUM_BYTES             ((size_t)32 << 10)
+#define SKV_QUANTUM_BYTES_PER_SEGMENT ((size_t)2 << 10)
+
+/** An entry that is being written: where it is in RAM and where it will be on disk. */
+struct skv_spilling {
+    uint64_t hash;
+    uint64_t locator;
+    uint64_t place;
+};
+
+/** What one transaction writes, and what has to be settled after it. */
+struct skv_batch {
+    /* Constant after open. */
+    uint8_t *bytes; /* segment_capacity segments */
+    struct skv_store_segment *segments;
+    struct skv_store_lone *lone;
+    struct skv_spilling *spilling;
+    uint32_t *deleted;
+    uint32_t segment_capacity;
+    uint32_t spilling_capacity;
+    /* Guarded by spill. */
+    size_t fill; /* bytes used of the last segment */
+    size_t lone_bytes;
+    uint32_t segment_count;
+    uint32_t lone_count;
+    uint32_t spilling_count;
+    uint32_t deleted_count;
+};
+
+#define SKV_BATCH_LONE       16
+#define SKV_BATCH_DELETED    64
+#define SKV_BATCH_LONE_BYTES ((size_t)4 << 20)
+/** RAM segments whose entries one batch may come from. */
+#define SKV_BATCH_WALKED 64
+
+/** How far the oldest segments of the logs have been examined. Guarded by spill. */
+struct skv_examination {
+    uint32_t segment[SKV_RAM_LOGS];    /* being walked over; 0: none */
+    uint64_t cursor[SKV_RAM_LOGS];     /* bytes of it that were walked over */
+    uint32_t walked[SKV_BATCH_WALKED]; /* walked over to the end, waiting for the batch */
+    uint32_t walked_count;
+    bool worked; /* since it was last set to false: something left RAM, or a segment was freed */
+};
+
+struct skv_shard {
+    /* Constant after open. */
+    struct skv_budget *budget;
+    const struct skv_secret *secret;
+    const struct skv_log *log;
+    struct skv_store *store; /* NULL without a file */
+    enum skv_shard_mode mode;
+    uint32_t number;
+    uint64_t fixed_charge;
+    uint64_t scratch_charge;
+    size_t quantum_bytes; /* examined in one go under the lock */
+
+    /* Atomic, relaxed: hints, written under spill or lock. */
+    _Atomic uint64_t oldest;
+    _Atomic int last_write; /* spillkv_status */
+    _Atomic bool wants_compaction;
+
+    _Alignas(SKV_CACHE_LINE) struct skv_mutex lock;
+    /* Guarded by lock. */
+    struct skv_table table;
+    struct skv_ram ram;
+    struct skv_policy policy;
+    struct skv_space space;
+    spillkv_counters counters; /* entries_*, bytes_* and the counts of operations */
+    uint64_t disk_moves;       /* how often slots got or changed places on disk, or space was
+                                  cleared: a search among spilled slots starts again */
+    uint64_t clears;           /* how often it was cleared */
+    uint64_t array_charge;     /* charged for the arrays of ram and space */
+    uint32_t scans;            /* scans that rely on places: no id is reused meanwhile */
+    uint32_t sweep_group;      /* where the sweep of old ages goes on */
+    uint64_t sweep_credit;
+
+    _Alignas(SKV_CACHE_LINE) struct skv_mutex io;
+    /* Guarded by io: the store's connection. */
+    uint64_t sqlite_charge;
+
+    _Alignas(SKV_CACHE_LINE) struct skv_mutex spill;
+    struct skv_batch batch;
+    bool cut_owed; /* rows above the highest id in use could not be deleted */
+    struct skv_examination examination;
+};
+
+/* shard_find.c */
+
+/** What a search for a key came to. The lock is held. */
+struct skv_found {
+    uint64_t *slot;    /* NULL: no such key */
+    uint8_t *entry;    /* in RAM: the entry; NULL when the slot is on disk */
+    uint64_t header;   /* of the entry, in RAM */
+    size_t value_size; /* in either tier */
+};
+
+/** Room for a packed entry read from disk. */
+struct skv_cold {
+    struct skv_sink *sink; /* NULL: the value is not wanted */
+    bool delivered;        /* out: the value was put into the sink */
+    const uint8_t *value;  /* out: in bytes[] or in the sink; NULL when the value was not read */
+    uint8_t bytes[SKV_SEGMENT_BYTES];
+};
+
+/**
+ * Finds a key's slot, reading spilled candidates until one is the key.
+ *
+ * Takes the lock and returns with it held, on failure too. While it reads it holds only io; it
+ * comes back to see that the slot is unchanged and the place was not reused, otherwise it starts
+ * again.
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key,
+                                             struct skv_cold *cold, struct skv_found *found)
+    SKV_ACQUIRE(shard->lock);
+
+/** The slot with this tag that points at a place, or NULL. */
+uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
+                            uint64_t locator);
+
+/**
+ * Reads the key of the entry at a place, verified, into memory from skv_alloc() that the caller
+ * frees.
+ *
+ * @param bytes  SKV_SEGMENT_BYTES of scratch
+ * @return SPILLKV_OK; SPILLKV_ECORRUPT, SPILLKV_EIO or SPILLKV_ENOMEM with *key_out NULL
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place,
+                                                 uint8_t *bytes, uint8_t **key_out,
+                                                 size_t *key_size_out) SKV_EXCLUDES(shard->lock);
+
+/* shard_account.c */
+
+/** An entry came into RAM: moves the policy's clock and sweeps old ages. */
+void skv_shard_note_miss_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
+/** An entry's copy on disk is needed no more. */
+void skv_shard_drop_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
+                                 size_t value_size) SKV_REQUIRES(shard->lock);
+
+/** An entry is in RAM from now on, or no more; `bytes` of key and value. */
+static inline void skv_shard_count_ram(struct skv_shard *shard, size_t bytes)
+{
+    shard->counters.entries_ram++;
+    shard->counters.bytes_ram += bytes;
+}
+
+static inline void skv_shard_uncount_ram(struct skv_shard *shard, size_t bytes)
+{
+    shard->counters.entries_ram--;
+    shard->counters.bytes_ram -= bytes;
+}
+
+/** The same for an entry that is on disk only. */
+static inline void skv_shard_count_spilled(struct skv_shard *shard, size_t bytes)
+{
+    shard->counters.entries_spilled++;
+    shard->counters.bytes_spilled += bytes;
+}
+
+static inline void skv_shard_uncount_spilled(struct skv_shard *shard, size_t bytes)
+{
+    shard->counters.entries_spilled--;
+    shard->counters.bytes_spilled -= bytes;
+}
+
+/** A use of the slot's key; writes the slot only if that changes it. */
+static inline void skv_shard_use_slot(struct skv_shard *shard, uint64_t *slot)
+{
+    const uint32_t bits = skv_slot_policy(*slot);
+    const uint32_t used = skv_policy_use(&shard->policy, bits);
+    if (used != bits) {
+        *slot = skv_slot_with_policy(*slot, used);
+    }
+}
+
+/* shard_batch.c */
+
+SKV_MUST_CHECK spillkv_status skv_batch_init(struct skv_batch *batch, uint32_t segments);
+void skv_batch_fini(struct skv_batch *batch);
+void skv_batch_reset(struct skv_batch *batch);
+/** Bytes of a batch's arrays. */
+uint64_t skv_batch_bytes(uint32_t segments);
+/** Whether a batch has room for about so many more entries of so many bytes together. */
+bool skv_batch_has_room(const struct skv_batch *batch, size_t bytes, uint32_t entries);
+
+/** Empties the batch, reserves ids for it, and takes rows to be deleted into it. */
+SKV_MUST_CHECK spillkv_status skv_shard_begin_batch(struct skv_shard *shard)
+    SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock);
+/** Packs an entry into the batch; `from` says where it is now, its place is filled in. False and no
+ *  change when the batch or the ids are used up. */
+SKV_MUST_CHECK bool skv_shard_pack_locked(struct skv_shard *shard, const struct skv_spilling *from,
+                                          const struct skv_entry_parts *parts)
+    SKV_REQUIRES(shard->spill, shard->lock);
+/** The same for an entry that gets a row of its own; it is written from where it is. */
+SKV_MUST_CHECK bool skv_shard_batch_lone_locked(struct skv_shard *shard,
+                                                const struct skv_spilling *from,
+                                                const struct skv_entry_parts *parts)
+    SKV_REQUIRES(shard->spill, shard->lock);
+/** Writes the batch in one transaction. Its places and entries are the caller's to settle. */
+SKV_MUST_CHECK spillkv_status skv_shard_write_batch(struct skv_shard *shard)
+    SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock);
+/** Gives back a place of the batch whose row was not written. */
+void skv_shard_cancel_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
+                                   size_t value_size) SKV_REQUIRES(shard->lock);
+/** Charges the growth of the arrays of ram and space to the budget. */
+void skv_shard_charge_arrays_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
+
+/* shard_check.c */
+
+/** Aborts unless all invariants hold; returns true. Walks over everything, reads no disk. */
+bool skv_shard_check_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
+
+/* shard_examine.c */
+
+/** Puts the segments that are being examined back into their logs. */
+void skv_shard_stop_examining_locked(struct skv_shard *shard)
+    SKV_REQUIRES(shard->spill, shard->lock);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/kv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES 12
+
+static void make_key(char *key, uint32_t number)
+{
+    char text[KEY_BYTES + 1];
+    snprintf(text, sizeof(text), "key-%08u", number % 100000000);
+    memcpy(key, text, KEY_BYTES);
+}
+
+void kv_options(struct kv_test *test)
+{
+    tempdir_make(&test->dir);
+    spillkv_options_init(&test->options);
+    snprintf(test->path, sizeof(test->path), "%s/store", test->dir.path);
+    test->options.path = test->path;
+    test->options.max_mem = KV_TINY;
+    test->options.shards = 1;
+    test->options.spillers = 1;
+    test->options.hash_seed = 1;
+}
+
+void kv_open(struct kv_test *test)
+{
+    KV_OK(spillkv_open(&test->options, &test->kv));
+    cr_assert_not_null(test->kv);
+}
+
+void kv_open_tiny(struct kv_test *test)
+{
+    kv_options(test);
+    kv_open(test);
+}
+
+void kv_open_memory(struct kv_test *test, uint64_t max_mem, spillkv_on_full on_full)
+{
+    kv_options(test);
+    test->options.path = NULL;
+    test->options.max_mem = max_mem;
+    test->options.on_full = on_full;
+    kv_open(test);
+}
+
+void kv_close(struct kv_test *test)
+{
+    cr_expect_eq(spillkv_close(test->kv), SPILLKV_OK);
+    test->kv = NULL;
+    cr_expect_not(tempdir_has(&test->dir, "store"));
+    tempdir_remove(&test->dir);
+}
+
+void kv_make_value(uint8_t *value, size_t size, uint32_t number, uint32_t version)
+{
+    uint64_t word = (((uint64_t)number << 32 | version) ^ size) * UINT64_C(0x9e3779b97f4a7c15);
+    for (size_t at = 0; at < size; at += sizeof(word)) {
+        const size_t left = size - at;
+        word ^= word >> 29;
+        memcpy(value + at, &word, left < sizeof(word) ? left : sizeof(word));
+        word = (word + at) * UINT64_C(0xbf58476d1ce4e5b9);
+    }
+}
+
+spillkv_status kv_set(spillkv *kv, uint32_t number, uint32_t version, size_t size)
+{
+    char key[KEY_BYTES];
+    uint8_t small[1024];
+    uint8_t *const value = size <= sizeof(small) ? small : malloc(size);
+    cr_assert_not_null(value);
+    make_key(key, number);
+    kv_make_value(value, size, number, version);
+    const spillkv_status status = spillkv_set(kv, key, sizeof(key), value, size);
+    if (value != small) {
+        free(value);
+    }
+    return status;
+}
+
+int kv_get(spillkv *kv, uint32_t number, uint32_t version, size_t size)
+{
+    char key[KEY_BYTES];
+    void *value = NULL;
+    size_t got = 0;
+    make_key(key, number);
+    int status = spillkv_get_copy(kv, key, sizeof(key), &value, &got);
+    if (status != SPILLKV_OK) {
+        return value == NULL && got == 0 ? status : KV_WRONG;
+    }
+    uint8_t *const wanted = malloc(size + 1);
+    cr_assert_not_null(wanted);
+    kv_make_value(wanted, size, number, version);
+    if (value == NULL || got != size || memcmp(value, wanted, size) != 0) {
+        status = KV_WRONG;
+    }
+    free(wanted);
+    spillkv_free(value);
+    return status;
+}
+
+spillkv_status kv_del(spillkv *kv, uint32_t number)
+{
+    char key[KEY_BYTES];
+    make_key(key, number);
+    return spillkv_del(kv, key, sizeof(key));
+}
+
+spillkv_status kv_has(spillkv *kv, uint32_t number)
+{
+    char key[KEY_BYTES];
+    make_key(key, number);
+    return spillkv_has(kv, key, sizeof(key));
+}
+
+void kv_fill(spillkv *kv, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        cr_assert_eq(kv_set(kv, i, 0, KV_VALUE), SPILLKV_OK, "key %u", i);
+    }
+}
+
+void kv_expect_filled(spillkv *kv, uint32_t first, uint32_t end)
+{
+    uint32_t wrong = 0;
+    for (uint32_t i = first; i < end; i++) {
+        const int status = kv_get(kv, i, 0, KV_VALUE);
+        cr_expect(status == SPILLKV_OK || wrong++ > 3, "key %u: %d", i, status);
+    }
+}
+
+spillkv_stats_data kv_stats(spillkv *kv)
+{
+    spillkv_stats_data stats;
+    KV_OK(spillkv_stats(kv, &stats));
+    return stats;
+}
+
+uint64_t kv_count(spillkv *kv)
+{
+    uint64_t count = UINT64_MAX;
+    KV_OK(spillkv_count(kv, &count));
+    return count;
+}
+
+bool kv_get_reads_disk(spillkv *kv, uint32_t number)
+{
+    char key[KEY_BYTES];
+    void *value;
+    size_t size;
+    const uint64_t before = kv_stats(kv).total.spilled_reads;
+    make_key(key, number);
+    KV_OK(spillkv_get_copy(kv, key, sizeof(key), &value, &size));
+    spillkv_free(value);
+    return kv_stats(kv).total.spilled_reads != before;
+}
+
+void kv_expect_consistent(spillkv *kv)
+{
+    const spillkv_stats_data stats = kv_stats(kv);
+    const spillkv_memory *const memory = &stats.memory;
+    const spillkv_counters *const total = &stats.total;
+    cr_expect_eq(memory->entries + memory->table + memory->sqlite + memory->scratch +
+                     memory->fixed + memory->unused,
+                 memory->total);
+    cr_expect(stats.max_mem == 0 || memory->total <= stats.max_mem, "%lu > %lu",
+              (unsigned long)memory->total, (unsigned long)stats.max_mem);
+    cr_expect_eq(total->entries_ram + total->entries_spilled, kv_count(kv));
+    cr_expect(total->live_bytes <= total->file_bytes, "%lu live in files of %lu",
+              (unsigned long)total->live_bytes, (unsigned long)total->file_bytes);
+}
