@@ -93,6 +93,7 @@ bool skv_budget_init(struct skv_budget *budget, uint64_t limit, size_t segment_b
     budget->segment_bytes = segment_bytes;
     atomic_init(&budget->limit, limit != 0 ? limit : UINT64_MAX);
     atomic_init(&budget->used_total, 0);
+    atomic_init(&budget->refusals, 0);
     for (unsigned kind = 0; kind < SKV_MEMORY_KINDS; kind++) {
         atomic_init(&budget->used[kind], 0);
     }
@@ -104,6 +105,11 @@ void skv_budget_fini(struct skv_budget *budget)
 {
     skv_pieces_fini(&budget->pieces);
     skv_mutex_fini(&budget->lock);
+}
+
+static void note_refusal(struct skv_budget *budget)
+{
+    atomic_fetch_add_explicit(&budget->refusals, 1, memory_order_relaxed);
 }
 
 bool skv_budget_take_segment(struct skv_budget *budget, enum skv_memory_kind kind,
@@ -118,6 +124,8 @@ bool skv_budget_take_segment(struct skv_budget *budget, enum skv_memory_kind kin
     const bool taken = skv_pieces_take(&budget->pieces, room, span_out);
     if (taken) {
         add_used_locked(budget, kind, budget->segment_bytes);
+    } else if (room >= budget->segment_bytes) {
+        note_refusal(budget);
     }
     add_used_locked(budget, SKV_MEMORY_FIXED,
                     skv_pieces_overhead_bytes(&budget->pieces) - overhead);
@@ -147,6 +155,7 @@ void *skv_budget_take_pages(struct skv_budget *budget, enum skv_memory_kind kind
     }
     void *const memory = skv_pages_alloc(whole, skv_pages_round(1), false);
     if (memory == NULL) {
+        note_refusal(budget);
         skv_budget_discharge(budget, kind, whole);
     }
     return memory;
@@ -208,6 +217,17 @@ uint64_t skv_budget_unused(struct skv_budget *budget)
     const uint64_t unused = skv_pieces_unused_bytes(&budget->pieces);
     skv_mutex_unlock(&budget->lock);
     return unused;
+}
+
+void skv_budget_read(struct skv_budget *budget, uint64_t used[SKV_MEMORY_KINDS],
+                     uint64_t *unused_out)
+{
+    skv_mutex_lock(&budget->lock);
+    for (unsigned kind = 0; kind < SKV_MEMORY_KINDS; kind++) {
+        used[kind] = load(&budget->used[kind]);
+    }
+    *unused_out = skv_pieces_unused_bytes(&budget->pieces);
+    skv_mutex_unlock(&budget->lock);
 }
 
 bool skv_budget_check(struct skv_budget *budget)

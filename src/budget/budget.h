@@ -35,6 +35,8 @@ enum skv_memory_kind {
 struct skv_budget {
     struct skv_mutex lock;
     size_t segment_bytes; /* constant after init */
+    /* Atomic: how often the system refused memory that the limit allowed; only ever compared. */
+    _Atomic uint64_t refusals;
     /* Guarded by lock for writing; atomic so that the hot path reads without it. */
     _Atomic uint64_t limit;                  /* bytes; UINT64_MAX: unbounded */
     _Atomic uint64_t used_total;             /* sum of used[]; unused segments not included */
@@ -81,6 +83,12 @@ void skv_budget_discharge(struct skv_budget *budget, enum skv_memory_kind kind, 
 /** Changes the limit (0: unbounded); unused segments that no longer fit go back at once. */
 void skv_budget_set_limit(struct skv_budget *budget, uint64_t limit);
 
+/** Changes when the system refuses memory that the limit allowed: tells ENOMEM from EFULL. */
+static inline uint64_t skv_budget_refusals(const struct skv_budget *budget)
+{
+    return atomic_load_explicit(&budget->refusals, memory_order_relaxed);
+}
+
 /** Bytes between what is in use and the limit; may be read at any time without a lock. */
 static inline uint64_t skv_budget_room(const struct skv_budget *budget)
 {
@@ -91,6 +99,9 @@ static inline uint64_t skv_budget_room(const struct skv_budget *budget)
 
 /** Bytes of segments that the pool holds from the system but nobody leases. */
 uint64_t skv_budget_unused(struct skv_budget *budget);
+/** All kinds and the unused bytes as they are at one moment. */
+void skv_budget_read(struct skv_budget *budget, uint64_t used[SKV_MEMORY_KINDS],
+                     uint64_t *unused_out);
 
 /** For tests and debug builds: aborts unless kinds, segments and pieces add up; returns true. */
 bool skv_budget_check(struct skv_budget *budget);

@@ -27,7 +27,7 @@
 #include "base/check.h"
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
-#define SEGMENTS_SMALL  32u /* in a piece whose segments are below 64 KiB */
+#define SEGMENTS_MOST   64u /* in a piece: the bits of a map */
 
 static size_t piece_bytes(const struct skv_pieces *pieces)
 {
@@ -105,7 +105,7 @@ void skv_pieces_init(struct skv_pieces *pieces, size_t segment_bytes, uint32_t e
     memset(pieces, 0, sizeof(*pieces));
     pieces->segment_bytes = segment_bytes;
     const size_t fit = HUGE_PAGE_BYTES / segment_bytes;
-    pieces->segments_per_piece = fit < SEGMENTS_SMALL ? (uint32_t)fit : SEGMENTS_SMALL;
+    pieces->segments_per_piece = fit < SEGMENTS_MOST ? (uint32_t)fit : SEGMENTS_MOST;
     pieces->groups = 1;
     pieces->empty_most = empty_most;
     init_group(&pieces->first);

@@ -3,7 +3,7 @@
  * Large aligned pieces of memory from the system, cut into segments of one size.
  *
  * A piece is 2 MiB, aligned to that, on huge pages where the system gives them; with segments of
- * less than 64 KiB it is 32 segments. A free segment is either idle (its pages are resident: unused
+ * less than 32 KiB it is 64 segments. A free segment is either idle (its pages are resident: unused
  * memory) or purged (its pages went back to the system). Segments are taken from the lowest pieces,
  * so that the highest get empty; an empty piece goes back to the system whole, but for a few that
  * the owner wants kept, because it will take them again at once.

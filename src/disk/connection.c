@@ -36,8 +36,7 @@ static const char *const statement_texts[SKV_STATEMENT_COUNT] = {
     [SKV_STATEMENT_ROLLBACK] = "ROLLBACK",
     [SKV_STATEMENT_REPLACE] = "REPLACE INTO segment(id, bytes) VALUES(?1, ?2)",
     [SKV_STATEMENT_DELETE] = "DELETE FROM segment WHERE id = ?1",
-    [SKV_STATEMENT_DELETE_RANGE] = "DELETE FROM segment WHERE id BETWEEN ?1 AND ?2",
-    [SKV_STATEMENT_LAST_ID] = "SELECT max(id) FROM segment",
+    [SKV_STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
     [SKV_STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(" QUOTE(SKV_VACUUM_PAGES) ")",
 };
 

@@ -24,11 +24,10 @@ enum skv_statement {
     SKV_STATEMENT_BEGIN,
     SKV_STATEMENT_COMMIT,
     SKV_STATEMENT_ROLLBACK,
-    SKV_STATEMENT_REPLACE,      /* id, bytes */
-    SKV_STATEMENT_DELETE,       /* id */
-    SKV_STATEMENT_DELETE_RANGE, /* first id, last id */
-    SKV_STATEMENT_LAST_ID,      /* one row: the highest id, NULL when there is none */
-    SKV_STATEMENT_VACUUM,       /* one row per page given back, at most SKV_VACUUM_PAGES */
+    SKV_STATEMENT_REPLACE,    /* id, bytes */
+    SKV_STATEMENT_DELETE,     /* id */
+    SKV_STATEMENT_FREE_PAGES, /* one row: pages of the file that hold nothing */
+    SKV_STATEMENT_VACUUM,     /* one row per page given back, at most SKV_VACUUM_PAGES */
     SKV_STATEMENT_COUNT
 };
 

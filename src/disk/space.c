@@ -6,7 +6,8 @@
  * special values. Which entries are live is known by the table's slots alone; a bitmap per segment
  * would take 128 bytes where two do.
  *
- *        0           free
+ *        0           free; the file may hold an old row of it
+ *        GONE        free, and the file holds no row of it
  *        1 .. 1018   packed entries, live bytes / 8
  *        TAKEN       taken, nothing added yet
  *        LONE        a lone row (its bytes are known to whoever drops it)
@@ -28,12 +29,18 @@
 
 #define STATE_FREE     0
 #define STATE_LIVE_MAX (SKV_SEGMENT_BYTES / 8)
+#define STATE_GONE     0xfffc
 #define STATE_DOOMED   0xfffd
 #define STATE_LONE     0xfffe
 #define STATE_TAKEN    0xffff
 
 /* Ids looked at by one call of skv_space_choose_sparse(): a few microseconds. */
 #define SCAN_IDS_MAX 4096
+
+static bool is_free(uint16_t state)
+{
+    return state == STATE_FREE || state == STATE_GONE;
+}
 
 static bool is_packed(uint16_t state)
 {
@@ -106,20 +113,12 @@ static uint32_t next_free(struct skv_space *space)
 {
     uint32_t id = space->cursor;
 
-    if (skv_space_is_hollow(space)) {
-        /* Ids above the number of those in use only stretch the file. The slack makes sure that a
-           search from the start finds many ids before the next one. */
-        uint32_t used = space->count - space->free_count;
-        if (id > used + used / 8 + 64) {
-            id = 1;
-        }
-    }
     SKV_CHECK(space->free_count != 0);
     for (;; id++) {
         if (id > space->count) {
             id = 1;
         }
-        if (space->state[id] == STATE_FREE) {
+        if (is_free(space->state[id])) {
             space->cursor = id + 1;
             return id;
         }
@@ -135,6 +134,7 @@ static uint32_t take_as(struct skv_space *space, uint16_t state)
     if (space->free_count != 0 && reuse && !space->append_only) {
         id = next_free(space);
         space->free_count--;
+        space->gone_count -= space->state[id] == STATE_GONE;
     } else if (can_append) {
         id = ++space->count;
     } else {
@@ -247,7 +247,9 @@ void skv_space_undoomed(struct skv_space *space, const uint32_t *ids, uint32_t c
     space->deleting_count -= count;
     for (uint32_t i = 0; i < count; i++) {
         SKV_CHECK(ids[i] <= space->count && space->state[ids[i]] == STATE_DOOMED);
-        release(space, ids[i]);
+        space->state[ids[i]] = STATE_GONE;
+        space->free_count++;
+        space->gone_count++;
     }
 }
 
@@ -273,32 +275,15 @@ size_t skv_space_live(const struct skv_space *space, uint32_t id)
 bool skv_space_is_sparse(const struct skv_space *space)
 {
     return (uint64_t)space->packed_count * SKV_SEGMENT_BYTES >
-           space->packed_live_bytes + space->packed_live_bytes / 3 + 16 * SKV_SEGMENT_BYTES;
+           space->packed_live_bytes + space->packed_live_bytes / 3 + 4 * SKV_SEGMENT_BYTES;
 }
 
-static uint32_t choose_from_tail(const struct skv_space *space, uint32_t *ids_out, uint32_t max)
-{
-    uint32_t found = 0;
-    uint32_t id = space->count;
-
-    for (uint32_t seen = 0; id != 0 && found < max && seen < SCAN_IDS_MAX; id--, seen++) {
-        if (is_packed(space->state[id])) {
-            ids_out[found++] = id;
-        }
-    }
-    return found;
-}
-
-uint32_t skv_space_choose_sparse(struct skv_space *space, uint32_t *ids_out, uint32_t max,
-                                 bool from_tail)
+uint32_t skv_space_choose_sparse(struct skv_space *space, uint32_t *ids_out, uint32_t max)
 {
     uint32_t ids = space->count < SCAN_IDS_MAX ? space->count : SCAN_IDS_MAX;
     uint64_t limit = SKV_SEGMENT_BYTES / 10 * 9;
     uint32_t found = 0;
 
-    if (from_tail) {
-        return choose_from_tail(space, ids_out, max);
-    }
     if (space->packed_count != 0) {
         uint64_t average = space->packed_live_bytes / space->packed_count;
         limit = average < limit ? average : limit;
@@ -315,18 +300,30 @@ uint32_t skv_space_choose_sparse(struct skv_space *space, uint32_t *ids_out, uin
     return found;
 }
 
-bool skv_space_is_hollow(const struct skv_space *space)
+uint32_t skv_space_doom_free(struct skv_space *space, uint32_t *ids_out, uint32_t max)
 {
-    return space->free_count > space->count / 3 + 64;
+    uint64_t room = space->doomed_capacity - doomable(space);
+    uint32_t ids = space->count < SCAN_IDS_MAX ? space->count : SCAN_IDS_MAX;
+    uint32_t found = 0;
+
+    max = max < room ? max : (uint32_t)room;
+    for (; ids != 0 && found < max; ids--, space->free_cursor++) {
+        if (space->free_cursor == 0 || space->free_cursor > space->count) {
+            space->free_cursor = 1;
+        }
+        if (space->state[space->free_cursor] == STATE_FREE) {
+            space->state[space->free_cursor] = STATE_DOOMED;
+            space->free_count--;
+            space->deleting_count++;
+            ids_out[found++] = space->free_cursor;
+        }
+    }
+    return found;
 }
 
-uint32_t skv_space_trim(struct skv_space *space)
+bool skv_space_is_hollow(const struct skv_space *space)
 {
-    while (space->count != 0 && space->state[space->count] == STATE_FREE) {
-        space->count--;
-        space->free_count--;
-    }
-    return space->count;
+    return space->free_count - space->gone_count > (space->count - space->gone_count) / 4 + 16;
 }
 
 void skv_space_clear(struct skv_space *space)
@@ -336,19 +333,30 @@ void skv_space_clear(struct skv_space *space)
     }
     space->count = 0;
     space->free_count = 0;
+    space->gone_count = 0;
     space->packed_count = 0;
     space->lone_count = 0;
     space->doomed_count = 0;
     space->deleting_count = 0;
     space->cursor = 1;
     space->sparse_cursor = 1;
+    space->free_cursor = 1;
     space->packed_live_bytes = 0;
     space->lone_live_bytes = 0;
+}
+
+void skv_space_abandon(struct skv_space *space)
+{
+    const uint32_t count = space->count;
+    skv_space_clear(space);
+    space->count = count;
+    space->free_count = count;
 }
 
 bool skv_space_check(const struct skv_space *space)
 {
     uint32_t free_count = 0;
+    uint32_t gone_count = 0;
     uint32_t packed_count = 0;
     uint32_t lone_count = 0;
     uint32_t doomed_count = 0;
@@ -358,12 +366,13 @@ bool skv_space_check(const struct skv_space *space)
     SKV_CHECK(space->count <= space->highest && space->highest <= SKV_SEGMENT_ID_MAX);
     for (uint32_t id = 1; id <= space->count; id++) {
         uint16_t state = space->state[id];
-        free_count += state == STATE_FREE;
+        free_count += is_free(state);
+        gone_count += state == STATE_GONE;
         packed_count += is_packed(state);
         lone_count += state == STATE_LONE;
         doomed_count += state == STATE_DOOMED;
         live_bytes += is_packed(state) ? (uint64_t)state * 8 : 0;
-        SKV_CHECK(state <= STATE_LIVE_MAX || state >= STATE_DOOMED);
+        SKV_CHECK(state <= STATE_LIVE_MAX || state >= STATE_GONE);
     }
     for (uint32_t id = space->count + 1; id < space->capacity; id++) {
         SKV_CHECK(space->state[id] == STATE_FREE);
@@ -373,7 +382,7 @@ bool skv_space_check(const struct skv_space *space)
         SKV_CHECK(space->state[space->doomed[i]] == STATE_DOOMED);
     }
     SKV_CHECK(free_count == space->free_count && packed_count == space->packed_count);
-    SKV_CHECK(lone_count == space->lone_count);
+    SKV_CHECK(lone_count == space->lone_count && gone_count == space->gone_count);
     SKV_CHECK(doomed_count == space->doomed_count + space->deleting_count);
     SKV_CHECK(live_bytes == space->packed_live_bytes);
     SKV_CHECK(lone_count != 0 || space->lone_live_bytes == 0);

@@ -25,11 +25,13 @@ struct skv_space {
     uint32_t capacity;     /* ids that state has room for, +1 */
     uint32_t count;        /* highest id ever in use and not trimmed */
     uint32_t free_count;   /* ids <= count that are free */
+    uint32_t gone_count;   /* of those, ids of which the file holds no row */
     uint32_t packed_count; /* ids with packed live entries */
     uint32_t lone_count;
     bool append_only;       /* set by the owner: no id may be reused now */
     uint32_t cursor;        /* where the search for a free id goes on */
     uint32_t sparse_cursor; /* where the search for sparse segments goes on */
+    uint32_t free_cursor;   /* where the search for rows of free ids goes on */
     uint32_t *doomed;       /* lone rows to delete */
     uint32_t doomed_count;
     uint32_t doomed_capacity;
@@ -79,17 +81,19 @@ void skv_space_redoom(struct skv_space *space, const uint32_t *ids, uint32_t cou
 /** Live bytes of a packed segment; 0 for any other id. */
 size_t skv_space_live(const struct skv_space *space, uint32_t id);
 
-/** Whether packed segments together take more room than 4/3 of their live bytes and 16 segments. */
+/** Whether packed segments together take more room than 4/3 of their live bytes and 4 segments. */
 bool skv_space_is_sparse(const struct skv_space *space);
 /** Chooses up to `max` packed segments to be emptied, those with less live bytes than the average,
- *  going around; with `from_tail` the ones with the highest ids. Returns how many. */
-uint32_t skv_space_choose_sparse(struct skv_space *space, uint32_t *ids_out, uint32_t max,
-                                 bool from_tail);
+ *  going around. Returns how many. */
+uint32_t skv_space_choose_sparse(struct skv_space *space, uint32_t *ids_out, uint32_t max);
 
-/** Whether so many ids are free that the file should get shorter. */
+/** Whether more than a quarter of the rows are of free ids: then some should be deleted. */
 bool skv_space_is_hollow(const struct skv_space *space);
-/** Forgets the free ids at the tail; returns the highest id left: rows above it can be deleted. */
-uint32_t skv_space_trim(struct skv_space *space);
+/** Moves up to `max` free ids whose rows may be in the file to ids_out, as skv_space_doomed() does:
+ *  once they are undoomed the file holds no row of them. */
+uint32_t skv_space_doom_free(struct skv_space *space, uint32_t *ids_out, uint32_t max);
+/** Makes all ids free whose rows are still in the file. */
+void skv_space_abandon(struct skv_space *space);
 /** Forgets everything: all ids are free. The file's rows must be deleted before ids are taken. */
 void skv_space_clear(struct skv_space *space);
 

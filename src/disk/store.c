@@ -32,9 +32,11 @@
 #include "disk/sqlite_rc.h"
 #include "disk/vfs.h"
 
-/* Rows deleted and pages given back by one transaction: what it overwrites is kept in memory until
-   it is committed, 8 KiB each. */
-#define TRUNCATE_ROWS 64
+/* Transactions of one step of shrinking: each keeps what it overwrites in memory until it is
+   committed, 8 KiB a page, so there are several small ones. */
+#define SHRINK_TRANSACTIONS 8
+/* Free pages that are left alone however small the file is. */
+#define HOLLOW_PAGES 32
 
 /* Leaves below an interior page of SQLite's B-tree: a cell takes 10 bytes, and appending leaves
    pages full. */
@@ -54,6 +56,7 @@ struct skv_store {
 
     /* Atomic: a number for statistics, ordered with nothing. */
     _Atomic uint64_t file_bytes;
+    _Atomic uint64_t free_pages;
 
     char message[256];
 };
@@ -82,8 +85,16 @@ static void free_store(struct skv_store *store)
     skv_free(store);
 }
 
+/* What the file has become; where SQLite cannot say, the old numbers stand. */
 static void note_file_bytes(struct skv_store *store)
 {
+    sqlite3_stmt *count = store->connection.statements[SKV_STATEMENT_FREE_PAGES];
+
+    if (sqlite3_step(count) == SQLITE_ROW) {
+        atomic_store_explicit(&store->free_pages, (uint64_t)sqlite3_column_int64(count, 0),
+                              memory_order_relaxed);
+    }
+    (void)sqlite3_reset(count);
     atomic_store_explicit(&store->file_bytes, skv_connection_file_bytes(&store->connection),
                           memory_order_relaxed);
 }
@@ -374,82 +385,43 @@ static spillkv_status start_anew(struct skv_store *store)
     return SPILLKV_OK;
 }
 
-/* Reads the highest id there is, 0 when there is none. */
-static int find_last_id(struct skv_connection *connection, uint32_t *id_out)
+spillkv_status skv_store_clear(struct skv_store *store)
 {
-    sqlite3_stmt *select = connection->statements[SKV_STATEMENT_LAST_ID];
-    int rc = sqlite3_step(select);
-
-    *id_out = rc == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(select, 0) : 0;
-    (void)sqlite3_reset(select);
-    return rc == SQLITE_ROW ? SQLITE_OK : rc;
+    const spillkv_status status = start_anew(store);
+    note_file_bytes(store);
+    return status;
 }
 
-/* Deletes the rows first .. last. */
-static spillkv_status delete_range(struct skv_store *store, uint32_t first, uint32_t last)
+/* Gives some free pages back. */
+static spillkv_status vacuum(struct skv_store *store)
 {
-    sqlite3_stmt *delete = store->connection.statements[SKV_STATEMENT_DELETE_RANGE];
     int rc = begin(store);
-
     if (rc == SQLITE_OK) {
-        rc = sqlite3_bind_int64(delete, 1, first);
-    }
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_bind_int64(delete, 2, last);
-    }
-    if (rc == SQLITE_OK) {
-        rc = skv_connection_run(&store->connection, SKV_STATEMENT_DELETE_RANGE);
+        rc = skv_connection_run(&store->connection, SKV_STATEMENT_VACUUM);
     }
     return end(store, rc);
 }
 
-/* Gives all free pages back, some in each transaction. */
-static spillkv_status vacuum(struct skv_store *store)
+bool skv_store_is_hollow(const struct skv_store *store)
 {
-    uint64_t before;
-    spillkv_status status;
-    int rc;
-
-    do {
-        before = skv_connection_file_bytes(&store->connection);
-        rc = begin(store);
-        if (rc == SQLITE_OK) {
-            rc = skv_connection_run(&store->connection, SKV_STATEMENT_VACUUM);
-        }
-        status = end(store, rc);
-    } while (status == SPILLKV_OK && skv_connection_file_bytes(&store->connection) < before);
-    return status;
+    const uint64_t pages =
+        atomic_load_explicit(&store->file_bytes, memory_order_relaxed) / SKV_SCHEMA_PAGE_BYTES;
+    return atomic_load_explicit(&store->free_pages, memory_order_relaxed) >
+           pages / 4 + HOLLOW_PAGES;
 }
 
-spillkv_status skv_store_truncate(struct skv_store *store, uint32_t last)
+spillkv_status skv_store_shrink(struct skv_store *store)
 {
     spillkv_status status = SPILLKV_OK;
-
-    if (last == 0) {
-        status = start_anew(store);
+    for (int i = 0; i < SHRINK_TRANSACTIONS && status == SPILLKV_OK && skv_store_is_hollow(store);
+         i++) {
+        const uint64_t before = skv_store_file_bytes(store);
+        status = vacuum(store);
         note_file_bytes(store);
-        return status;
-    }
-    for (;;) {
-        uint32_t highest;
-        int rc = find_last_id(&store->connection, &highest);
-        if (rc != SQLITE_OK) {
-            status = fail(store, rc);
-        }
-        if (status != SPILLKV_OK || highest <= last) {
+        if (skv_store_file_bytes(store) >= before) {
             break;
         }
-        uint32_t first = highest - last > TRUNCATE_ROWS ? highest - TRUNCATE_ROWS + 1 : last + 1;
-        status = delete_range(store, first, highest);
     }
-    if (status == SPILLKV_OK) {
-        status = vacuum(store);
-    }
-    if (status == SPILLKV_OK) {
-        store->highest = store->highest < last ? store->highest : last;
-        tune_cache(store);
-    }
-    note_file_bytes(store);
     return status;
 }
 

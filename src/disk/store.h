@@ -14,6 +14,7 @@
 #define SKV_DISK_STORE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -86,13 +87,16 @@ SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t i
                                              void *buffer, size_t size, size_t *size_out);
 
 /**
- * Deletes all rows with ids above `last` and gives their pages back to the file system.
- *
- * @param last  0: a new file takes the place of the old one, whose size does not matter then
- * @return as skv_store_write(); after a failure some of those rows may be gone, and none below
- * Cost:   about 13 us for each row deleted.
+ * Deletes all rows by starting a new file: SQLite would read every page to empty the old one. On a
+ * failure the old file and its rows are still there.
  */
-SKV_MUST_CHECK spillkv_status skv_store_truncate(struct skv_store *store, uint32_t last);
+SKV_MUST_CHECK spillkv_status skv_store_clear(struct skv_store *store);
+
+/** Whether more than a quarter of the file's pages hold nothing, as of the last write. Any thread,
+ *  no lock. */
+bool skv_store_is_hollow(const struct skv_store *store);
+/** Gives some of those pages back to the file system: a bounded step. */
+SKV_MUST_CHECK spillkv_status skv_store_shrink(struct skv_store *store);
 
 /** The seed for checksums. */
 uint64_t skv_store_seed(const struct skv_store *store);

@@ -141,6 +141,12 @@ static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 o
     struct guarded_file *file = guarded(base);
     int rc;
 
+    if (file->failure != SQLITE_OK && offset >= file->start_bytes) {
+        /* The transaction is lost already and this page of it perhaps never written: what is there
+           would look like damage. */
+        memset(buffer, 0, (size_t)size);
+        return file->failure;
+    }
     if (file->under != NULL) {
         rc = file->under->pMethods->xRead(file->under, buffer, size, offset);
     } else {

@@ -15,13 +15,17 @@
 #include "base/alloc.h"
 
 /** A shard should have so much memory at least, or there should be fewer shards. */
-#define SHARE_WANTED       ((uint64_t)8 << 20)
+#define SHARE_WANTED ((uint64_t)8 << 20)
+/** With this much it gets the largest segments. */
+#define SHARE_LARGE        ((uint64_t)64 << 20)
 #define SHARDS_PER_CPU     4
 #define SHARDS_CHOSEN_MOST 64
-/** Directory groups of a table without a limit. */
-#define GROUPS_UNBOUNDED 16384
+/** Groups of a shard's table without a limit: fine for some 30 million keys a shard. */
+#define GROUPS_UNBOUNDED 8192
 /** RAM segments that a shard needs to work at all. */
 #define SEGMENTS_LEAST 10
+/** How often a set tries again though there was nothing to free for it. */
+#define VAIN_MOST 16
 /** Stack that a spiller thread touches. */
 #define STACK_BYTES ((uint64_t)64 << 10)
 
@@ -82,13 +86,14 @@ static struct sizes choose_sizes(const spillkv_options *options)
     };
     sizes.shards = (uint32_t)1 << sizes.shard_bits;
     const uint64_t share = options->max_mem >> sizes.shard_bits;
-    sizes.segment_bytes = share == 0 || share >= SHARE_WANTED ? (size_t)64 << 10
-                          : share >= SHARE_WANTED / 4         ? (size_t)32 << 10
-                                                              : (size_t)16 << 10;
-    /* The table begins with one bucket a group: a hundredth of the share. */
-    sizes.groups = share == 0
-                       ? GROUPS_UNBOUNDED
-                       : (uint32_t)1 << (bits_for(clamp(share / 8192, 16, 1u << 20) + 1) - 1);
+    sizes.segment_bytes = share == 0 || share >= SHARE_LARGE ? (size_t)64 << 10
+                          : share >= SHARE_WANTED            ? (size_t)32 << 10
+                                                             : (size_t)16 << 10;
+    /* Runs of buckets have fine steps up to a tenth of a segment; so many groups that half of the
+       share as slots still makes runs of that length. */
+    const uint64_t groups = share / (sizes.segment_bytes / 4);
+    sizes.groups = share == 0 ? GROUPS_UNBOUNDED
+                              : (uint32_t)1 << (bits_for(clamp(groups, 16, 1u << 20) + 1) - 1);
     sizes.batch_segments = share == 0 ? 16 : (uint32_t)clamp(share / 128 / 8192, 4, 32);
     sizes.cache_bytes =
         share == 0 ? (uint64_t)1 << 20 : clamp(share / 32, (uint64_t)128 << 10, (uint64_t)64 << 20);
@@ -202,11 +207,16 @@ static spillkv_status build(spillkv *kv, const spillkv_options *options, const s
             status = SPILLKV_ESYSTEM;
         }
     }
+    if (status == SPILLKV_EFULL) {
+        /* With room left it is not the limit that refuses. */
+        status = skv_budget_room(&kv->budget) >= kv->budget.segment_bytes ? SPILLKV_ENOMEM
+                                                                          : SPILLKV_EINVAL;
+    }
     if (status != SPILLKV_OK) {
         (void)close_shards(kv);
         (void)skv_directory_close(&kv->directory);
     }
-    return status == SPILLKV_EFULL ? SPILLKV_EINVAL : status;
+    return status;
 }
 
 spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
@@ -231,6 +241,8 @@ spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
         kv->forks = atomic_load_explicit(&skv_fork_count, memory_order_relaxed);
         status = build(kv, options, &sizes);
         if (status == SPILLKV_OK) {
+            kv->most_bytes =
+                kv->mode == SKV_SHARD_SPILL ? UINT64_MAX : skv_budget_room(&kv->budget);
             *kv_out = kv;
             return SPILLKV_OK;
         }
@@ -251,22 +263,42 @@ spillkv_status skv_engine_close(spillkv *kv)
     return status;
 }
 
+/** One attempt to store an entry. */
+static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct skv_key *key,
+                              const void *value, size_t value_size)
+{
+    const uint64_t size = key->size + value_size;
+    if (SKV_UNLIKELY(size > kv->large_bytes) && kv->mode == SKV_SHARD_SPILL) {
+        return skv_shard_set_on_disk(shard, key, value, value_size);
+    }
+    const uint64_t refusals = skv_budget_refusals(&kv->budget);
+    const spillkv_status status = skv_shard_set(shard, key, value, value_size);
+    return status == SPILLKV_EFULL && skv_budget_refusals(&kv->budget) != refusals ? SPILLKV_ENOMEM
+                                                                                   : status;
+}
+
 spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void *value,
                               size_t value_size)
 {
     struct skv_shard *const shard = skv_engine_shard(kv, key->hash);
-    const bool large = key->size + value_size > kv->large_bytes;
+    const uint64_t wanted = kv->budget.segment_bytes + key->size + value_size;
+    uint32_t vain = 0;
+    if (SKV_UNLIKELY(key->size + value_size > kv->most_bytes)) {
+        return SPILLKV_EFULL;
+    }
     for (;;) {
-        spillkv_status status = large && kv->mode == SKV_SHARD_SPILL
-                                    ? skv_shard_set_on_disk(shard, key, value, value_size)
-                                    : skv_shard_set(shard, key, value, value_size);
+        spillkv_status status = try_set(kv, shard, key, value, value_size);
         if (SKV_LIKELY(status != SPILLKV_EFULL)) {
             skv_spillers_nudge(&kv->spillers);
+            skv_spillers_nudge_compaction(&kv->spillers, shard);
             return status;
         }
         atomic_fetch_add_explicit(&kv->helped, 1, memory_order_relaxed);
         status = skv_spillers_help(&kv->spillers);
-        if (status != SPILLKV_OK) {
+        /* Nothing was left to free because another thread just freed it all: there is room now. */
+        const bool again =
+            status == SPILLKV_EFULL && skv_budget_room(&kv->budget) >= wanted && ++vain < VAIN_MOST;
+        if (status != SPILLKV_OK && !again) {
             return status;
         }
     }
@@ -276,6 +308,7 @@ void skv_engine_clear(spillkv *kv)
 {
     for (uint32_t i = 0; i < kv->shard_count; i++) {
         skv_shard_clear(kv->shards[i]);
+        skv_spillers_nudge_compaction(&kv->spillers, kv->shards[i]);
     }
 }
 
@@ -339,6 +372,7 @@ spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context)
         for (uint32_t group = 0; group < groups && !visiting.stopped; group++) {
             const spillkv_status status =
                 skv_shard_scan(visiting.shard, group, visit_key, &visiting);
+            skv_spillers_nudge_compaction(&kv->spillers, visiting.shard);
             visiting.status = visiting.status == SPILLKV_OK ? status : visiting.status;
             visiting.stopped = visiting.stopped || visiting.status == SPILLKV_ENOMEM;
         }

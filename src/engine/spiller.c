@@ -15,7 +15,7 @@
 
 /** What one step of a spiller frees at most. */
 #define STEP_BYTES ((uint64_t)2 << 20)
-/** Pauses after a failure. */
+/** Pauses after a failure, and when nothing is left to spill though the target is not reached. */
 #define FIRST_PAUSE_MS   10
 #define LONGEST_PAUSE_MS 1000
 
@@ -76,7 +76,7 @@ static spillkv_status reach_target(struct skv_spillers *spillers)
         const uint64_t goal = spillers->target_room - room;
         const spillkv_status status = free_some(spillers, goal < STEP_BYTES ? goal : STEP_BYTES);
         if (status != SPILLKV_OK) {
-            return status == SPILLKV_EFULL ? SPILLKV_OK : status;
+            return status;
         }
     }
 }
@@ -105,7 +105,11 @@ static void *run(void *argument)
     skv_mutex_lock(&spillers->lock);
     while (!spillers->stopping) {
         if (pause_ms != 0) {
-            skv_cond_wait_ms(&spillers->wake, &spillers->lock, pause_ms);
+            /* A nudge does not end the pause: after one of them callers see that a spiller is
+               wanted already and send no more. */
+            while (!spillers->stopping &&
+                   skv_cond_wait_ms(&spillers->wake, &spillers->lock, pause_ms)) {
+            }
         } else if (!more && !atomic_load_explicit(&spillers->wanted, memory_order_relaxed)) {
             skv_cond_wait(&spillers->wake, &spillers->lock);
         }
@@ -132,7 +136,8 @@ void skv_spillers_wake(struct skv_spillers *spillers)
     skv_mutex_lock(&spillers->lock);
     atomic_store_explicit(&spillers->wanted, true, memory_order_relaxed);
     skv_mutex_unlock(&spillers->lock);
-    skv_cond_signal(&spillers->wake);
+    /* All of them: the one that a signal would choose may be pausing. */
+    skv_cond_broadcast(&spillers->wake);
 }
 
 bool skv_spillers_init(struct skv_spillers *spillers, struct skv_budget *budget,

@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. Counters live in the shards, under their locks, and are summed here: no counter is
- * shared, so none costs a hot call anything. The account of memory is read kind by kind; its total
- * is their sum.
+ * shared, so none costs a hot call anything. The account of memory is read whole at one
+ * moment: kind by kind, what changes its kind meanwhile would be counted twice.
  */
 #include <string.h>
 
 #include "engine/engine.h"
 
-static uint64_t used(spillkv *kv, enum skv_memory_kind kind)
-{
-    return atomic_load_explicit(&kv->budget.used[kind], memory_order_relaxed);
-}
-
 void skv_engine_stats(spillkv *kv, spillkv_stats_data *out)
 {
+    uint64_t used[SKV_MEMORY_KINDS];
+    uint64_t unused;
     memset(out, 0, sizeof(*out));
+    skv_budget_read(&kv->budget, used, &unused);
     const uint64_t limit = atomic_load_explicit(&kv->budget.limit, memory_order_relaxed);
     out->shards = kv->shard_count;
     out->spillers = kv->spillers.thread_count;
     out->max_mem = limit == UINT64_MAX ? 0 : limit;
     out->memory = (spillkv_memory){
-        .entries = used(kv, SKV_MEMORY_ENTRIES),
-        .table = used(kv, SKV_MEMORY_TABLE),
-        .sqlite = used(kv, SKV_MEMORY_SQLITE),
-        .scratch = used(kv, SKV_MEMORY_SCRATCH),
-        .fixed = used(kv, SKV_MEMORY_FIXED),
-        .unused = skv_budget_unused(&kv->budget),
+        .entries = used[SKV_MEMORY_ENTRIES],
+        .table = used[SKV_MEMORY_TABLE],
+        .sqlite = used[SKV_MEMORY_SQLITE],
+        .scratch = used[SKV_MEMORY_SCRATCH],
+        .fixed = used[SKV_MEMORY_FIXED],
+        .unused = unused,
     };
     out->memory.total = out->memory.entries + out->memory.table + out->memory.sqlite +
                         out->memory.scratch + out->memory.fixed + out->memory.unused;

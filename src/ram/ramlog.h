@@ -142,19 +142,19 @@ void skv_ram_forget(struct skv_ram *ram, uint64_t locator);
 /** Whether the value of the entry at a locator may be overwritten where it is. */
 bool skv_ram_may_overwrite(const struct skv_ram *ram, uint64_t locator);
 
-void skv_ram_pin(struct skv_ram *ram, uint32_t segment);
-void skv_ram_unpin(struct skv_ram *ram, uint32_t segment);
+void skv_ram_pin(struct skv_ram *ram, uint32_t number);
+void skv_ram_unpin(struct skv_ram *ram, uint32_t number);
 
 /** Takes the oldest segment out of a log to be examined; 0 when the log is empty. */
 uint32_t skv_ram_detach_oldest(struct skv_ram *ram, enum skv_ram_log_name log);
 /** The same for the segment with the most garbage in both logs; 0 when none has an eighth. */
 uint32_t skv_ram_detach_worst(struct skv_ram *ram);
 /** Puts an examined segment back as the oldest of its log. */
-void skv_ram_reattach(struct skv_ram *ram, uint32_t segment);
+void skv_ram_reattach(struct skv_ram *ram, uint32_t number);
 /** Puts an examined segment with a lone entry at the newest end of a log: nothing is copied. */
-void skv_ram_relog(struct skv_ram *ram, uint32_t segment, enum skv_ram_log_name log);
+void skv_ram_relog(struct skv_ram *ram, uint32_t number, enum skv_ram_log_name log);
 /** Frees an examined segment in which nothing is live. */
-void skv_ram_release(struct skv_ram *ram, uint32_t segment);
+void skv_ram_release(struct skv_ram *ram, uint32_t number);
 /** Fills up the spares from the budget; returns whether all are there. */
 bool skv_ram_refill(struct skv_ram *ram);
 

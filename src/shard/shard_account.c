@@ -9,6 +9,8 @@
 
 /** Groups swept at most for one miss. */
 #define SWEEP_MOST 8
+/** A row that is worth a transaction of its own to be deleted soon. */
+#define LARGE_ROW_BYTES (16 * SKV_SEGMENT_BYTES)
 
 static void sweep_group(struct skv_shard *shard)
 {
@@ -46,9 +48,9 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
 void skv_shard_drop_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
                                  size_t value_size)
 {
-    skv_space_drop(&shard->space, skv_place_id(place), skv_disk_bytes(key_size, value_size));
-    if (shard->space.doomed_count >= SKV_BATCH_DELETED || skv_space_is_sparse(&shard->space) ||
-        skv_space_is_hollow(&shard->space)) {
+    const size_t bytes = skv_disk_bytes(key_size, value_size);
+    skv_space_drop(&shard->space, skv_place_id(place), bytes);
+    if (bytes >= LARGE_ROW_BYTES || skv_shard_is_wasteful_locked(shard)) {
         atomic_store_explicit(&shard->wants_compaction, true, memory_order_relaxed);
     }
 }

@@ -27,7 +27,7 @@ spillkv_status skv_batch_init(struct skv_batch *batch, uint32_t segments)
         .bytes = skv_alloc(segments * SKV_SEGMENT_BYTES),
         .segments = skv_alloc(segments * sizeof(*batch->segments)),
         .lone = skv_alloc(SKV_BATCH_LONE * sizeof(*batch->lone)),
-        .spilling = skv_alloc(segments * SPILLING_PER_SEGMENT * sizeof(*batch->spilling)),
+        .spilling = skv_alloc((size_t)segments * SPILLING_PER_SEGMENT * sizeof(*batch->spilling)),
         .deleted = skv_alloc(SKV_BATCH_DELETED * sizeof(*batch->deleted)),
         .segment_capacity = segments,
         .spilling_capacity = segments * SPILLING_PER_SEGMENT,
@@ -163,22 +163,26 @@ static void finish_segment(struct skv_batch *batch)
 /** SQLite's memory changes with what it caches: the account follows it. */
 static void charge_sqlite(struct skv_shard *shard) SKV_REQUIRES(shard->io)
 {
-    const uint64_t bytes = skv_store_memory_bytes(shard->store);
+    const uint64_t bytes = skv_store_memory_bytes(shard->store) + shard->journal_bytes;
     if (bytes > shard->sqlite_charge) {
         skv_budget_charge_forced(shard->budget, SKV_MEMORY_SQLITE, bytes - shard->sqlite_charge);
         shard->sqlite_charge = bytes;
     }
 }
 
-static void note_write(struct skv_shard *shard, spillkv_status status, const char *message)
+void skv_shard_end_batch(struct skv_shard *shard)
 {
-    const int before =
-        atomic_exchange_explicit(&shard->last_write, (int)status, memory_order_relaxed);
-    if (status != SPILLKV_OK && before == SPILLKV_OK) {
+    char message[sizeof(shard->message)];
+    const spillkv_status status = skv_shard_last_write(shard);
+    const bool changed = (status == SPILLKV_OK) != (shard->logged == SPILLKV_OK);
+    shard->logged = status;
+    memcpy(message, shard->message, sizeof(message));
+    skv_mutex_unlock(&shard->spill);
+    if (changed && status != SPILLKV_OK) {
         skv_log_write(shard->log, SPILLKV_LOG_ERROR,
                       "shard %u cannot spill (%s): %s; entries stay in memory", shard->number,
                       spillkv_strerror(status), message);
-    } else if (status == SPILLKV_OK && before != SPILLKV_OK) {
+    } else if (changed) {
         skv_log_write(shard->log, SPILLKV_LOG_INFO, "shard %u spills again", shard->number);
     }
 }
@@ -186,7 +190,6 @@ static void note_write(struct skv_shard *shard, spillkv_status status, const cha
 spillkv_status skv_shard_write_batch(struct skv_shard *shard)
 {
     struct skv_batch *const batch = &shard->batch;
-    char message[160] = "";
     finish_segment(batch);
     const struct skv_store_batch rows = {
         .segments = batch->segments,
@@ -199,7 +202,8 @@ spillkv_status skv_shard_write_batch(struct skv_shard *shard)
     skv_mutex_lock(&shard->io);
     const spillkv_status status = skv_store_write(shard->store, &rows);
     if (status != SPILLKV_OK) {
-        strncat(message, skv_store_message(shard->store), sizeof(message) - 1);
+        shard->message[0] = '\0';
+        strncat(shard->message, skv_store_message(shard->store), sizeof(shard->message) - 1);
     }
     charge_sqlite(shard);
     skv_mutex_unlock(&shard->io);
@@ -212,7 +216,7 @@ spillkv_status skv_shard_write_batch(struct skv_shard *shard)
     }
     skv_shard_charge_arrays_locked(shard);
     skv_mutex_unlock(&shard->lock);
-    note_write(shard, status, message);
+    atomic_store_explicit(&shard->last_write, (int)status, memory_order_relaxed);
     return status;
 }
 

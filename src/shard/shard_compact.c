@@ -3,9 +3,10 @@
  * DESIGN. A disk segment whose entries have mostly gone is read, what is still pointed at is packed
  * into a batch, and after the transaction the slots (or the copy words of entries in RAM) are
  * turned from the old places to the new ones, each only if it still says the old one. The old
- * segment is then free and its row will be overwritten; so the file stays within about 1.5 times
- * the live bytes. When most of the file is free, the segments at its tail are emptied the same way
- * and the file is cut.
+ * segment is then free and its row will be overwritten. When more than a quarter of the rows are
+ * free, some are deleted, and when more than a quarter of the file's pages hold nothing, some are
+ * given back: SQLite moves pages from the file's end into them. So the file stays within about 1.5
+ * times the live bytes. All of it goes in bounded steps, so that nobody waits for long.
  *
  * A segment that cannot be read is left as it is: its entries answer ECORRUPT when they are asked
  * for.
@@ -132,9 +133,8 @@ static void settle(struct skv_shard *shard, bool written) SKV_REQUIRES(shard->sp
 }
 
 /** Empties the given segments into others. */
-static spillkv_status empty_segments(struct skv_shard *shard, const uint32_t *ids, uint32_t count,
-                                     bool *progress_out) SKV_REQUIRES(shard->spill)
-    SKV_EXCLUDES(shard->lock)
+static spillkv_status empty_segments(struct skv_shard *shard, const uint32_t *ids, uint32_t count)
+    SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock)
 {
     uint8_t bytes[SKV_SEGMENT_BYTES];
     struct skv_batch *const batch = &shard->batch;
@@ -149,8 +149,7 @@ static spillkv_status empty_segments(struct skv_shard *shard, const uint32_t *id
         }
     }
     spillkv_status status = SPILLKV_OK;
-    *progress_out = batch->spilling_count != 0 || batch->deleted_count != 0;
-    if (*progress_out) {
+    if (batch->spilling_count != 0 || batch->deleted_count != 0) {
         status = skv_shard_write_batch(shard);
     }
     settle(shard, status == SPILLKV_OK);
@@ -162,52 +161,75 @@ static spillkv_status empty_segments(struct skv_shard *shard, const uint32_t *id
     return status;
 }
 
-/** Cuts the free tail off the file. */
-static spillkv_status cut_file(struct skv_shard *shard) SKV_REQUIRES(shard->spill)
-    SKV_EXCLUDES(shard->lock)
+bool skv_shard_is_wasteful_locked(const struct skv_shard *shard)
 {
-    skv_mutex_lock(&shard->lock);
-    const bool may = shard->scans == 0;
-    const uint32_t last = may ? skv_space_trim(&shard->space) : 0;
-    skv_mutex_unlock(&shard->lock);
-    if (!may) {
-        return SPILLKV_OK;
+    const struct skv_space *const space = &shard->space;
+    const uint64_t live = space->packed_live_bytes;
+    const uint64_t change =
+        live > shard->dense_live ? live - shard->dense_live : shard->dense_live - live;
+    return space->doomed_count >= SKV_BATCH_DELETED || skv_space_is_hollow(space) ||
+           skv_store_is_hollow(shard->store) ||
+           (skv_space_is_sparse(space) && change > shard->dense_live / 16);
+}
+
+/** Chooses what one step empties, and rows of free ids to delete; returns how many to empty. */
+static uint32_t choose(struct skv_shard *shard, uint32_t *ids)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_batch *const batch = &shard->batch;
+    /* While a scan runs no id is reused and no row deleted. */
+    if (shard->scans != 0) {
+        return 0;
     }
-    skv_mutex_lock(&shard->io);
-    const spillkv_status status = skv_store_truncate(shard->store, last);
-    skv_mutex_unlock(&shard->io);
-    shard->cut_owed = status != SPILLKV_OK;
-    return status;
+    if (skv_space_is_hollow(&shard->space)) {
+        batch->deleted_count +=
+            skv_space_doom_free(&shard->space, batch->deleted + batch->deleted_count,
+                                SKV_BATCH_DELETED - batch->deleted_count);
+    }
+    const uint32_t most =
+        batch->segment_capacity < STEP_SEGMENTS ? batch->segment_capacity : STEP_SEGMENTS;
+    return skv_space_is_sparse(&shard->space) ? skv_space_choose_sparse(&shard->space, ids, most)
+                                              : 0;
+}
+
+/** Learns from a step that emptied `count` segments whether there is any use in going on: entries
+ *  that fill a little more than a half or a third of a segment cannot be packed any better, and
+ *  what cannot be read cannot be emptied. */
+static void learn(struct skv_shard *shard, uint32_t count, uint32_t before)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    shard->vain_segments = shard->space.packed_count < before ? 0 : shard->vain_segments + count;
+    if (count == 0 || shard->vain_segments >= shard->space.packed_count) {
+        shard->vain_segments = 0;
+        shard->dense_live = shard->space.packed_live_bytes;
+    }
 }
 
 static spillkv_status compact_step(struct skv_shard *shard) SKV_REQUIRES(shard->spill)
     SKV_EXCLUDES(shard->lock)
 {
     uint32_t ids[STEP_SEGMENTS];
-    const uint32_t most = shard->batch.segment_capacity < STEP_SEGMENTS
-                              ? shard->batch.segment_capacity
-                              : STEP_SEGMENTS;
     spillkv_status status = skv_shard_begin_batch(shard);
     if (status != SPILLKV_OK) {
         return status;
     }
     skv_mutex_lock(&shard->lock);
-    const bool hollow = skv_space_is_hollow(&shard->space);
-    /* While a scan runs no id is reused: emptying segments would only make the file longer. */
-    const uint32_t count = shard->scans == 0 && (hollow || skv_space_is_sparse(&shard->space))
-                               ? skv_space_choose_sparse(&shard->space, ids, most, hollow)
-                               : 0;
+    const uint32_t before = shard->space.packed_count;
+    const bool sparse = skv_space_is_sparse(&shard->space) && shard->scans == 0;
+    const uint32_t count = choose(shard, ids);
     skv_mutex_unlock(&shard->lock);
-    bool progress;
-    status = empty_segments(shard, ids, count, &progress);
-    if (status == SPILLKV_OK && (hollow || shard->cut_owed)) {
-        status = cut_file(shard);
+    status = empty_segments(shard, ids, count);
+    if (status == SPILLKV_OK && skv_store_is_hollow(shard->store)) {
+        skv_mutex_lock(&shard->io);
+        status = skv_store_shrink(shard->store);
+        skv_mutex_unlock(&shard->io);
     }
     skv_mutex_lock(&shard->lock);
-    const bool wants = shard->space.doomed_count != 0 || skv_space_is_sparse(&shard->space) ||
-                       skv_space_is_hollow(&shard->space);
-    /* What cannot be read cannot be emptied: no reason to try for ever. */
-    atomic_store_explicit(&shard->wants_compaction, wants && progress && shard->scans == 0,
+    if (status == SPILLKV_OK && sparse) {
+        learn(shard, count, before);
+    }
+    atomic_store_explicit(&shard->wants_compaction,
+                          shard->scans == 0 && skv_shard_is_wasteful_locked(shard),
                           memory_order_relaxed);
     skv_mutex_unlock(&shard->lock);
     return status;
@@ -220,6 +242,6 @@ spillkv_status skv_shard_compact(struct skv_shard *shard)
     }
     skv_mutex_lock(&shard->spill);
     const spillkv_status status = compact_step(shard);
-    skv_mutex_unlock(&shard->spill);
+    skv_shard_end_batch(shard);
     return status;
 }

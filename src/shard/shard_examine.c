@@ -3,16 +3,11 @@
  * DESIGN. Memory is freed from the old ends of the two logs. A quantum of entries is examined under
  * the lock: garbage is skipped, the least valuable fifth of the bytes is chosen, everything else is
  * appended to a log again. Of the chosen ones those with a valid copy on disk leave at once; the
- * others are packed into a batch, which is written without the lock; then, under the lock again,
- * each slot that still points at the very same bytes in RAM becomes a place on disk. Until then
- * every entry stays readable where it was, so a failed write changes nothing.
+ * others are packed into a batch, which shard_spill.c writes and settles.
  *
  *       newcomers  -----.                     .--> batch -> transaction -> settle -> disk
  *                        >-- a quantum -- chosen
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
- *
- * What makes "the very same bytes" true: a segment under examination is never overwritten in place,
- * and its number is not reused before it is settled. So the slot's locator says it all.
  *
  * While nothing of a quantum was ever used (a pure load) all of it is chosen: no copy would gain
  * anything. So too when there is no room left to keep anything.
@@ -23,8 +18,6 @@
 #define CHOSEN_PERCENT 20
 /** Newcomers are examined at this many times the rate of their share. */
 #define NEWCOMERS_RATE 3
-/** Slots settled in one go under the lock. */
-#define SETTLE_ENTRIES 256
 #define SCORE_BINS     256
 /** Buckets on their way to the processor at a time. */
 #define PREFETCH_AHEAD 12
@@ -208,9 +201,8 @@ static size_t key_and_value_bytes(uint64_t header)
     return skv_header_key_size(header) + skv_header_value_size(header);
 }
 
-/** The entry's place on disk is all there is of it from now on. */
-static void move_to_disk(struct skv_shard *shard, uint64_t *slot, uint64_t locator, uint64_t header,
-                         uint64_t place)
+void skv_shard_move_to_disk_locked(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
+                                   uint64_t header, uint64_t place)
 {
     *slot = skv_slot_moved(*slot, true, place);
     skv_shard_uncount_ram(shard, key_and_value_bytes(header));
@@ -252,6 +244,7 @@ static bool keep(struct skv_shard *shard, struct item *item) SKV_REQUIRES(shard-
 {
     const bool unused = skv_policy_is_unused(skv_slot_policy(*item->slot));
     const enum skv_ram_log_name log = unused ? SKV_NEWCOMERS : SKV_SURVIVORS;
+    const enum skv_ram_log_name other = unused ? SKV_SURVIVORS : SKV_NEWCOMERS;
     if (is_lone_segment(shard, item)) {
         const uint32_t segment = skv_ram_segment_of(item->locator);
         leave_examination(shard, segment);
@@ -259,8 +252,10 @@ static bool keep(struct skv_shard *shard, struct item *item) SKV_REQUIRES(shard-
         return true;
     }
     uint64_t locator;
-    if (skv_ram_append_bytes(&shard->ram, log, item->entry, skv_entry_bytes(item->header), true,
-                             &locator) != SPILLKV_OK) {
+    const size_t bytes = skv_entry_bytes(item->header);
+    if (skv_ram_append_bytes(&shard->ram, log, item->entry, bytes, true, &locator) != SPILLKV_OK &&
+        skv_ram_append_bytes(&shard->ram, other, item->entry, bytes, true, &locator) !=
+            SPILLKV_OK) {
         return false;
     }
     skv_ram_forget(&shard->ram, item->locator);
@@ -278,7 +273,7 @@ static bool let_go(struct skv_shard *shard, struct item *item)
     }
     const uint64_t copy = skv_entry_copy(item->entry, item->header);
     if (copy != SKV_NO_COPY) {
-        move_to_disk(shard, item->slot, item->locator, item->header, copy);
+        skv_shard_move_to_disk_locked(shard, item->slot, item->locator, item->header, copy);
         shard->counters.clean_evictions++;
         shard->disk_moves++;
         shard->examination.worked = true;
@@ -315,6 +310,7 @@ static bool apply(struct skv_shard *shard, struct quantum *quantum, size_t *free
                 *freed += item->bytes;
                 continue;
             }
+            shard->examination.refused = shard->batch.spilling_count == 0;
         }
         if (!keep(shard, item)) {
             return false;
@@ -323,8 +319,7 @@ static bool apply(struct skv_shard *shard, struct quantum *quantum, size_t *free
     return true;
 }
 
-/** Frees the walked segments in which nothing is live or being written. */
-static void release_walked(struct skv_shard *shard) SKV_REQUIRES(shard->spill, shard->lock)
+void skv_shard_release_walked_locked(struct skv_shard *shard)
 {
     struct skv_examination *const ex = &shard->examination;
     uint32_t kept = 0;
@@ -354,15 +349,7 @@ void skv_shard_stop_examining_locked(struct skv_shard *shard)
     }
 }
 
-enum progress {
-    PROGRESS_MORE, /* another quantum may follow */
-    PROGRESS_FULL, /* the batch must be written first */
-    PROGRESS_STUCK /* nothing is left, or part of the quantum was not examined */
-};
-
-/** Examines one quantum; the lock is held. */
-static enum progress examine_quantum_locked(struct skv_shard *shard, size_t *freed)
-    SKV_REQUIRES(shard->spill, shard->lock)
+enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *freed)
 {
     struct quantum quantum;
     quantum.count = 0;
@@ -370,120 +357,21 @@ static enum progress examine_quantum_locked(struct skv_shard *shard, size_t *fre
     quantum.live_bytes = 0;
     quantum.keep_none = !skv_ram_refill(&shard->ram);
     if (quantum.keep_none && shard->batch.spilling_count != 0) {
-        return PROGRESS_FULL;
+        return SKV_PROGRESS_FULL;
     }
     if (shard->mode == SKV_SHARD_KEEP) {
         collect(shard, SKV_NEWCOMERS, SKV_QUANTUM_ENTRIES, shard->quantum_bytes, &quantum);
     } else {
         collect_both(shard, &quantum);
     }
-    enum progress progress = PROGRESS_STUCK;
+    enum skv_progress progress = SKV_PROGRESS_STUCK;
     if (quantum.count != 0) {
         look_up(shard, &quantum);
         choose(shard, &quantum);
-        progress = apply(shard, &quantum, freed) ? PROGRESS_MORE : PROGRESS_STUCK;
+        shard->examination.refused = false;
+        const bool applied = apply(shard, &quantum, freed);
+        progress = applied && !shard->examination.refused ? SKV_PROGRESS_MORE : SKV_PROGRESS_STUCK;
     }
-    release_walked(shard);
+    skv_shard_release_walked_locked(shard);
     return progress;
-}
-
-/* Settling. */
-
-/** After the write: each entry whose slot still points at the bytes that were written. */
-static void settle_one(struct skv_shard *shard, const struct skv_spilling *spilled)
-    SKV_REQUIRES(shard->lock)
-{
-    const uint64_t header = skv_entry_header(skv_ram_at(&shard->ram, spilled->locator));
-    uint64_t *const slot = skv_shard_slot_at(&shard->table, spilled->hash, false, spilled->locator);
-    if (slot != NULL) {
-        move_to_disk(shard, slot, spilled->locator, header, spilled->place);
-        shard->counters.spills++;
-    } else {
-        /* It was overwritten or deleted meanwhile: what was written is garbage. */
-        skv_shard_drop_place_locked(shard, spilled->place, skv_header_key_size(header),
-                                    skv_header_value_size(header));
-    }
-}
-
-static void settle(struct skv_shard *shard) SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock)
-{
-    const struct skv_batch *const batch = &shard->batch;
-    for (uint32_t i = 0; i < batch->spilling_count;) {
-        const uint32_t end =
-            i + SETTLE_ENTRIES < batch->spilling_count ? i + SETTLE_ENTRIES : batch->spilling_count;
-        skv_mutex_lock(&shard->lock);
-        for (; i < end; i++) {
-            if (i + PREFETCH_AHEAD < batch->spilling_count) {
-                skv_table_prefetch_bucket(&shard->table, batch->spilling[i + PREFETCH_AHEAD].hash);
-            }
-            settle_one(shard, &batch->spilling[i]);
-        }
-        shard->disk_moves++;
-        skv_mutex_unlock(&shard->lock);
-    }
-}
-
-/** After a write that failed: the places are given back, the entries stay. */
-static void cancel(struct skv_shard *shard) SKV_REQUIRES(shard->spill, shard->lock)
-{
-    for (uint32_t i = 0; i < shard->batch.spilling_count; i++) {
-        const struct skv_spilling *const spilled = &shard->batch.spilling[i];
-        const uint64_t header = skv_entry_header(skv_ram_at(&shard->ram, spilled->locator));
-        skv_shard_cancel_place_locked(shard, spilled->place, skv_header_key_size(header),
-                                      skv_header_value_size(header));
-    }
-}
-
-/** Fills a batch, writes and settles it. */
-static spillkv_status spill_batch(struct skv_shard *shard, size_t goal, size_t *freed)
-    SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock)
-{
-    struct skv_batch *const batch = &shard->batch;
-    spillkv_status status = SPILLKV_OK;
-    if (shard->mode == SKV_SHARD_SPILL) {
-        status = skv_shard_begin_batch(shard);
-        if (status != SPILLKV_OK) {
-            return status;
-        }
-    }
-    enum progress progress = PROGRESS_MORE;
-    while (progress == PROGRESS_MORE && *freed < goal &&
-           (shard->mode != SKV_SHARD_SPILL ||
-            skv_batch_has_room(batch, shard->quantum_bytes, SKV_QUANTUM_ENTRIES))) {
-        skv_mutex_lock(&shard->lock);
-        progress = examine_quantum_locked(shard, freed);
-        skv_mutex_unlock(&shard->lock);
-    }
-    if (batch->spilling_count != 0 || batch->deleted_count != 0) {
-        status = skv_shard_write_batch(shard);
-        if (status == SPILLKV_OK) {
-            shard->examination.worked = shard->examination.worked || batch->spilling_count != 0;
-            settle(shard);
-        }
-    }
-    skv_mutex_lock(&shard->lock);
-    if (status != SPILLKV_OK) {
-        cancel(shard);
-        *freed = 0;
-    }
-    skv_batch_reset(batch);
-    release_walked(shard);
-    if (status != SPILLKV_OK || progress == PROGRESS_STUCK) {
-        skv_shard_stop_examining_locked(shard);
-    }
-    (void)skv_ram_refill(&shard->ram);
-    atomic_store_explicit(&shard->oldest, skv_ram_oldest_born(&shard->ram), memory_order_relaxed);
-    SKV_CHECK_FULL(skv_shard_check_locked(shard));
-    skv_mutex_unlock(&shard->lock);
-    return status;
-}
-
-spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
-{
-    skv_mutex_lock(&shard->spill);
-    shard->examination.worked = false;
-    const spillkv_status status = spill_batch(shard, goal);
-    *worked_out = shard->examination.worked;
-    skv_mutex_unlock(&shard->spill);
-    return status;
 }

@@ -70,6 +70,7 @@ static spillkv_status deliver_cold(const struct skv_cold *cold, struct skv_sink 
     } else if (sink->value_size > sink->capacity) {
         return SPILLKV_TOO_SMALL;
     }
+    SKV_CHECK(cold->value != NULL);
     if (sink->value_size != 0) {
         memcpy(sink->buffer, cold->value, sink->value_size);
     }

@@ -10,12 +10,19 @@
 
 /** What a connection takes with a small page cache, its schema and statements: measured. */
 #define SQLITE_ALLOWANCE ((uint64_t)160 << 10)
+/** What SQLite's journal in memory takes for each segment overwritten in a transaction. */
+#define JOURNAL_BYTES ((uint64_t)8400)
+
+static uint64_t journal_bytes(uint32_t batch_segments)
+{
+    return batch_segments * JOURNAL_BYTES;
+}
 
 uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments)
 {
     uint64_t bytes = sizeof(struct skv_shard) + group_count * sizeof(struct skv_group);
     if (batch_segments != 0) {
-        bytes += skv_batch_bytes(batch_segments) + SQLITE_ALLOWANCE;
+        bytes += skv_batch_bytes(batch_segments) + SQLITE_ALLOWANCE + journal_bytes(batch_segments);
     }
     return bytes;
 }
@@ -29,10 +36,12 @@ static spillkv_status open_store(struct skv_shard *shard, const struct skv_shard
         .checksum_seed = skv_secret_seed(options->secret) + options->number,
         .cache_bytes = options->cache_bytes,
     };
-    if (!skv_budget_charge(shard->budget, SKV_MEMORY_SQLITE, SQLITE_ALLOWANCE)) {
+    shard->journal_bytes = journal_bytes(options->batch_segments);
+    const uint64_t sqlite = SQLITE_ALLOWANCE + shard->journal_bytes;
+    if (!skv_budget_charge(shard->budget, SKV_MEMORY_SQLITE, sqlite)) {
         return SPILLKV_EFULL;
     }
-    shard->sqlite_charge = SQLITE_ALLOWANCE;
+    shard->sqlite_charge = sqlite;
     const uint64_t scratch = skv_batch_bytes(options->batch_segments);
     if (!skv_budget_charge(shard->budget, SKV_MEMORY_SCRATCH, scratch)) {
         return SPILLKV_EFULL;
@@ -148,6 +157,22 @@ uint64_t skv_shard_count(struct skv_shard *shard)
     return count;
 }
 
+/** Empties the file. When that fails its rows are of free ids: compaction will delete them. */
+static void clear_store(struct skv_shard *shard) SKV_REQUIRES(shard->spill)
+    SKV_EXCLUDES(shard->lock)
+{
+    skv_mutex_lock(&shard->io);
+    const spillkv_status status = skv_store_clear(shard->store);
+    skv_mutex_unlock(&shard->io);
+    skv_mutex_lock(&shard->lock);
+    if (status == SPILLKV_OK) {
+        skv_space_clear(&shard->space);
+    }
+    atomic_store_explicit(&shard->wants_compaction, skv_shard_is_wasteful_locked(shard),
+                          memory_order_relaxed);
+    skv_mutex_unlock(&shard->lock);
+}
+
 void skv_shard_clear(struct skv_shard *shard)
 {
     skv_mutex_lock(&shard->spill);
@@ -156,20 +181,17 @@ void skv_shard_clear(struct skv_shard *shard)
     skv_table_clear(&shard->table);
     skv_ram_clear(&shard->ram);
     (void)skv_ram_refill(&shard->ram);
-    skv_space_clear(&shard->space);
+    skv_space_abandon(&shard->space);
     shard->counters.entries_ram = 0;
     shard->counters.entries_spilled = 0;
     shard->counters.bytes_ram = 0;
     shard->counters.bytes_spilled = 0;
     shard->disk_moves++;
     shard->clears++;
+    atomic_store_explicit(&shard->oldest, UINT64_MAX, memory_order_relaxed);
     skv_mutex_unlock(&shard->lock);
     if (shard->store != NULL) {
-        /* When it fails the rows are garbage until compaction tries again. */
-        skv_mutex_lock(&shard->io);
-        shard->cut_owed = skv_store_truncate(shard->store, 0) != SPILLKV_OK;
-        skv_mutex_unlock(&shard->io);
-        atomic_store_explicit(&shard->wants_compaction, shard->cut_owed, memory_order_relaxed);
+        clear_store(shard);
     }
     skv_mutex_unlock(&shard->spill);
 }

@@ -177,35 +177,30 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
 spillkv_status skv_shard_set_on_disk(struct skv_shard *shard, const struct skv_key *key,
                                      const void *value, size_t value_size)
 {
-    struct skv_store_lone lone = {
-        .key = key->bytes,
-        .value = value,
-        .key_size = key->size,
-        .value_size = value_size,
-    };
-    const struct skv_store_batch batch = {.lone = &lone, .lone_count = 1};
+    const struct skv_spilling from = {.hash = key->hash};
+    const struct skv_entry_parts parts = {
+        .key = key->bytes, .value = value, .key_size = key->size, .value_size = value_size};
     skv_mutex_lock(&shard->spill);
-    skv_mutex_lock(&shard->lock);
-    spillkv_status status = skv_space_reserve(&shard->space, 1);
+    spillkv_status status = skv_shard_begin_batch(shard);
     if (status == SPILLKV_OK) {
-        shard->space.append_only = shard->scans != 0;
-        lone.id = skv_space_take_lone(&shard->space, skv_lone_bytes(key->size, value_size));
-        status = lone.id != 0 ? SPILLKV_OK : SPILLKV_ENOSPC;
-    }
-    skv_mutex_unlock(&shard->lock);
-    if (status == SPILLKV_OK) {
-        skv_mutex_lock(&shard->io);
-        status = skv_store_write(shard->store, &batch);
-        skv_mutex_unlock(&shard->io);
-        if (status == SPILLKV_OK) {
-            status = set_place(shard, key, value_size, skv_place_make(lone.id, 0));
+        skv_mutex_lock(&shard->lock);
+        const bool batched = skv_shard_batch_lone_locked(shard, &from, &parts);
+        skv_mutex_unlock(&shard->lock);
+        /* The batch takes with it the row of the value that the last such call replaced. */
+        const uint64_t place = batched ? shard->batch.spilling[0].place : 0;
+        status = skv_shard_write_batch(shard);
+        if (!batched) {
+            status = status == SPILLKV_OK ? SPILLKV_ENOSPC : status;
+        } else if (status == SPILLKV_OK) {
+            status = set_place(shard, key, value_size, place);
         } else {
             skv_mutex_lock(&shard->lock);
-            skv_space_cancel_lone(&shard->space, lone.id, skv_lone_bytes(key->size, value_size));
+            skv_shard_cancel_place_locked(shard, place, key->size, value_size);
             skv_mutex_unlock(&shard->lock);
         }
+        skv_batch_reset(&shard->batch);
     }
-    skv_mutex_unlock(&shard->spill);
+    skv_shard_end_batch(shard);
     return status;
 }
 

@@ -16,7 +16,7 @@
 #define SKV_QUANTUM_ENTRIES 256
 /** And bytes of them, so that large entries do not make it longer: a batch takes at least two. */
 #define SKV_QUANTUM_BYTES             ((size_t)32 << 10)
-#define SKV_QUANTUM_BYTES_PER_SEGMENT ((size_t)2 << 10)
+#define SKV_QUANTUM_BYTES_PER_SEGMENT ((size_t)3 << 9)
 
 /** An entry that is being written: where it is in RAM and where it will be on disk. */
 struct skv_spilling {
@@ -56,7 +56,8 @@ struct skv_examination {
     uint64_t cursor[SKV_RAM_LOGS];     /* bytes of it that were walked over */
     uint32_t walked[SKV_BATCH_WALKED]; /* walked over to the end, waiting for the batch */
     uint32_t walked_count;
-    bool worked; /* since it was last set to false: something left RAM, or a segment was freed */
+    bool refused; /* an entry was chosen, but an empty batch had no room for it */
+    bool worked;  /* since it was last set to false: something left RAM, or a segment was freed */
 };
 
 struct skv_shard {
@@ -69,7 +70,8 @@ struct skv_shard {
     uint32_t number;
     uint64_t fixed_charge;
     uint64_t scratch_charge;
-    size_t quantum_bytes; /* examined in one go under the lock */
+    uint64_t journal_bytes; /* SQLite's journal in memory, charged though it cannot be asked */
+    size_t quantum_bytes;   /* examined in one go under the lock */
 
     /* Atomic, relaxed: hints, written under spill or lock. */
     _Atomic uint64_t oldest;
@@ -86,6 +88,9 @@ struct skv_shard {
     uint64_t disk_moves;       /* how often slots got or changed places on disk, or space was
                                   cleared: a search among spilled slots starts again */
     uint64_t clears;           /* how often it was cleared */
+    uint64_t dense_live;       /* live bytes of packed segments when compaction found no use in
+                                  going on: not again until a sixteenth of them changed */
+    uint32_t vain_segments;    /* emptied lately without making them fewer */
     uint64_t array_charge;     /* charged for the arrays of ram and space */
     uint32_t scans;            /* scans that rely on places: no id is reused meanwhile */
     uint32_t sweep_group;      /* where the sweep of old ages goes on */
@@ -97,7 +102,8 @@ struct skv_shard {
 
     _Alignas(SKV_CACHE_LINE) struct skv_mutex spill;
     struct skv_batch batch;
-    bool cut_owed; /* rows above the highest id in use could not be deleted */
+    spillkv_status logged; /* what the log was last told of writing */
+    char message[160];     /* of the latest failure to write */
     struct skv_examination examination;
 };
 
@@ -215,11 +221,18 @@ SKV_MUST_CHECK bool skv_shard_batch_lone_locked(struct skv_shard *shard,
 /** Writes the batch in one transaction. Its places and entries are the caller's to settle. */
 SKV_MUST_CHECK spillkv_status skv_shard_write_batch(struct skv_shard *shard)
     SKV_REQUIRES(shard->spill) SKV_EXCLUDES(shard->lock);
+/** Lets go of `spill`, then tells the log if writing began or ceased to fail. */
+void skv_shard_end_batch(struct skv_shard *shard) SKV_RELEASE(shard->spill);
 /** Gives back a place of the batch whose row was not written. */
 void skv_shard_cancel_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
                                    size_t value_size) SKV_REQUIRES(shard->lock);
 /** Charges the growth of the arrays of ram and space to the budget. */
 void skv_shard_charge_arrays_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
+
+/* shard_compact.c */
+
+/** Whether the shard's file holds so much that is needed no more that compaction should work. */
+bool skv_shard_is_wasteful_locked(const struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 
 /* shard_check.c */
 
@@ -227,6 +240,23 @@ void skv_shard_charge_arrays_locked(struct skv_shard *shard) SKV_REQUIRES(shard-
 bool skv_shard_check_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 
 /* shard_examine.c */
+
+/** What a step of examining came to. */
+enum skv_progress {
+    SKV_PROGRESS_MORE, /* another quantum may follow */
+    SKV_PROGRESS_FULL, /* the batch must be written first */
+    SKV_PROGRESS_STUCK /* nothing is left, or part of the quantum was not examined */
+};
+
+/** Examines one quantum; adds to *freed the bytes of garbage and of entries on their way out. */
+enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *freed)
+    SKV_REQUIRES(shard->spill, shard->lock);
+/** The entry's place on disk is all there is of it from now on. */
+void skv_shard_move_to_disk_locked(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
+                                   uint64_t header, uint64_t place) SKV_REQUIRES(shard->lock);
+/** Frees the walked segments in which nothing is live, unless the batch is still to be settled. */
+void skv_shard_release_walked_locked(struct skv_shard *shard)
+    SKV_REQUIRES(shard->spill, shard->lock);
 
 /** Puts the segments that are being examined back into their logs. */
 void skv_shard_stop_examining_locked(struct skv_shard *shard)

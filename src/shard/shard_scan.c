@@ -51,6 +51,7 @@ static void collect_locked(const struct skv_shard *shard, const uint64_t *slots,
         if (slots[i] == 0) {
             continue;
         }
+        SKV_CHECK(to->keys != NULL && to->places != NULL);
         if (skv_slot_on_disk(slots[i])) {
             to->places[to->place_count++] = skv_slot_locator(slots[i]);
             continue;
@@ -90,7 +91,7 @@ static spillkv_status collect(struct skv_shard *shard, uint32_t group, struct co
         skv_mutex_lock(&shard->lock);
         const uint64_t *const slots = skv_table_group_slots(&shard->table, group, &count);
         measure_locked(shard, slots, count, &bytes, &places);
-        if (bytes <= to->keys_capacity && places <= to->place_capacity) {
+        if (to->keys != NULL && bytes <= to->keys_capacity && places <= to->place_capacity) {
             collect_locked(shard, slots, count, to);
             if (to->place_count != 0) {
                 shard->scans++;
@@ -192,6 +193,10 @@ spillkv_status skv_shard_scan(struct skv_shard *shard, uint32_t group, skv_shard
         skv_mutex_lock(&shard->lock);
         shard->scans--;
         shard->space.append_only = shard->scans != 0;
+        if (shard->scans == 0 && skv_shard_is_wasteful_locked(shard)) {
+            /* Compaction had to wait for the scan. */
+            atomic_store_explicit(&shard->wants_compaction, true, memory_order_relaxed);
+        }
         skv_mutex_unlock(&shard->lock);
     }
     (void)visit_keys(&collection, visit, context);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/fault_vfs.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 struct fault {
     _Atomic int countdown; /* calls until it fails; below 1: over, or never */
@@ -47,11 +49,27 @@ void fault_vfs_hold(enum fault_kind kind)
 
 void fault_vfs_wait_held(void)
 {
-    pthread_mutex_lock(&gate_lock);
-    while (gate_waiting == 0) {
-        pthread_cond_wait(&gate_changed, &gate_lock);
+    while (!fault_vfs_is_held(1000)) {
     }
+}
+
+bool fault_vfs_is_held(int ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&gate_lock);
+    while (gate_waiting == 0 &&
+           pthread_cond_timedwait(&gate_changed, &gate_lock, &until) != ETIMEDOUT) {
+    }
+    const bool held = gate_waiting != 0;
     pthread_mutex_unlock(&gate_lock);
+    return held;
 }
 
 void fault_vfs_release(void)

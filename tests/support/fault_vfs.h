@@ -42,6 +42,8 @@ int fault_vfs_failures(void);
 void fault_vfs_hold(enum fault_kind kind);
 /** Returns when a call waits. */
 void fault_vfs_wait_held(void);
+/** Whether a call waits; looks for at most so many milliseconds. */
+bool fault_vfs_is_held(int ms);
 /** Lets the waiting calls go on, and all later ones pass. */
 void fault_vfs_release(void);
 

@@ -47,12 +47,27 @@ void kv_open_memory(struct kv_test *test, uint64_t max_mem, spillkv_on_full on_f
     kv_open(test);
 }
 
+void kv_check(bool condition, const char *text, const char *file, int line)
+{
+    if (!condition) {
+        (void)fprintf(stderr, "%s:%d: not true: %s\n", file, line, text);
+        abort();
+    }
+}
+
+void kv_remove(struct kv_test *test)
+{
+    const bool gone = !tempdir_has(&test->dir, "store");
+    tempdir_remove(&test->dir);
+    KV_CHECK(gone);
+}
+
 void kv_close(struct kv_test *test)
 {
-    cr_expect_eq(spillkv_close(test->kv), SPILLKV_OK);
+    const spillkv_status status = spillkv_close(test->kv);
     test->kv = NULL;
-    cr_expect_not(tempdir_has(&test->dir, "store"));
-    tempdir_remove(&test->dir);
+    kv_remove(test);
+    KV_CHECK(status == SPILLKV_OK);
 }
 
 void kv_make_value(uint8_t *value, size_t size, uint32_t number, uint32_t version)
@@ -163,12 +178,10 @@ void kv_expect_consistent(spillkv *kv)
     const spillkv_stats_data stats = kv_stats(kv);
     const spillkv_memory *const memory = &stats.memory;
     const spillkv_counters *const total = &stats.total;
-    cr_expect_eq(memory->entries + memory->table + memory->sqlite + memory->scratch +
-                     memory->fixed + memory->unused,
-                 memory->total);
-    cr_expect(stats.max_mem == 0 || memory->total <= stats.max_mem, "%lu > %lu",
-              (unsigned long)memory->total, (unsigned long)stats.max_mem);
-    cr_expect_eq(total->entries_ram + total->entries_spilled, kv_count(kv));
-    cr_expect(total->live_bytes <= total->file_bytes, "%lu live in files of %lu",
-              (unsigned long)total->live_bytes, (unsigned long)total->file_bytes);
+    KV_CHECK(memory->entries + memory->table + memory->sqlite + memory->scratch + memory->fixed +
+                 memory->unused ==
+             memory->total);
+    KV_CHECK(stats.max_mem == 0 || memory->total <= stats.max_mem);
+    KV_CHECK(total->entries_ram + total->entries_spilled == kv_count(kv));
+    KV_CHECK(total->live_bytes <= total->file_bytes);
 }

@@ -7,8 +7,14 @@
 #define SKV_TESTS_SUPPORT_LATCH_VFS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define LATCH_VFS_NAME "latch"
+
+enum latch_break {
+    LATCH_WRITES = 1,
+    LATCH_READS = 2
+};
 
 /** Registers the VFS; may be called again. */
 void latch_vfs_register(void);
@@ -18,5 +24,12 @@ void latch_vfs_arm(bool fails);
 void latch_vfs_wait(void);
 /** Lets it go on. */
 void latch_vfs_release(void);
+
+/** From now on all writes fail with SQLITE_FULL, all reads with SQLITE_IOERR_READ, as the bits of
+ *  enum latch_break say; 0 mends the disk. Any thread at any time. */
+void latch_vfs_break(int what);
+/** The same for one call in so many, chosen by dice, wherever that is in a transaction; 0: none.
+ *  The dice begin anew with every call of this. */
+void latch_vfs_break_some(uint32_t one_in);
 
 #endif

@@ -7,8 +7,8 @@
 
 void model_init(struct model *model, uint32_t numbers)
 {
-    *model = (struct model){.entries = calloc(numbers, sizeof(*model->entries)),
-                            .numbers = numbers};
+    *model =
+        (struct model){.entries = calloc(numbers, sizeof(*model->entries)), .numbers = numbers};
     if (model->entries == NULL) {
         abort();
     }

@@ -35,11 +35,11 @@ void one_shard_open(struct one_shard *one, const struct one_shard_options *optio
         .file = options->mode == SKV_SHARD_SPILL ? one->file : NULL,
         .vfs = options->vfs,
         .mode = options->mode,
-        .group_count = options->group_count != 0 ? options->group_count : 16,
+        .group_count = options->group_count != 0 ? options->group_count : 64,
         .shard_bits = options->shard_bits,
-        .batch_segments = options->mode != SKV_SHARD_SPILL  ? 0
-                          : options->batch_segments != 0 ? options->batch_segments
-                                                         : 8,
+        .batch_segments = options->mode != SKV_SHARD_SPILL ? 0
+                          : options->batch_segments != 0   ? options->batch_segments
+                                                           : 8,
         .cache_bytes = 128 << 10,
         .seed = ONE_SHARD_SEED,
     };
@@ -100,8 +100,8 @@ static spillkv_status get(struct one_shard *one, uint32_t number, uint64_t versi
     const struct skv_key key = key_of(one, number);
     struct skv_sink sink = {.buffer = value_buffer(), .capacity = BUFFER_BYTES, .peek = peek};
     const spillkv_status status = skv_shard_get(one->shard, &key, &sink);
-    if (status == SPILLKV_OK && (sink.value_size != size ||
-                                 !model_value_is(number, version, value_buffer(), size))) {
+    if (status == SPILLKV_OK &&
+        (sink.value_size != size || !model_value_is(number, version, value_buffer(), size))) {
         return SPILLKV_ECORRUPT;
     }
     return status;
@@ -215,8 +215,8 @@ static void check_place(struct skv_shard *shard, uint32_t group, uint64_t slot, 
     cr_assert_eq(hash & SKV_TAG_MASK, skv_slot_tag(slot));
     cr_assert_eq(skv_table_group_of(&shard->table, hash), group);
     skv_free(key);
-    cr_assert_eq(skv_store_read(shard->store, skv_place_id(place), skv_place_offset(place),
-                                &header, sizeof(header), &got),
+    cr_assert_eq(skv_store_read(shard->store, skv_place_id(place), skv_place_offset(place), &header,
+                                sizeof(header), &got),
                  SPILLKV_OK);
     sums->disk_bytes += skv_disk_bytes(key_size, skv_header_value_size(header));
     if (skv_slot_on_disk(slot)) {

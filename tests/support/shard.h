@@ -30,9 +30,9 @@ struct one_shard {
 
 struct one_shard_options {
     enum skv_shard_mode mode;
-    uint64_t limit;          /* of the budget; 0: 2 MiB */
-    size_t segment_bytes;    /* 0: 16 KiB */
-    uint32_t group_count;    /* 0: 16 */
+    uint64_t limit;       /* of the budget; 0: 2 MiB */
+    size_t segment_bytes; /* 0: 16 KiB */
+    uint32_t group_count; /* 0: 64 */
     uint32_t shard_bits;
     uint32_t batch_segments; /* 0: 8 */
     const char *vfs;

@@ -88,13 +88,13 @@ Test(space, reuse_waits_until_a_tenth_is_free)
     skv_space_cancel(&space, 101);
 }
 
-Test(space, ids_of_before_a_trim_or_clear_count_as_reuse)
+Test(space, ids_of_before_a_clear_count_as_reuse)
 {
     take_packed(5, 8);
     for (uint32_t id = 1; id <= 5; id++) {
         skv_space_drop(&space, id, 8);
     }
-    cr_expect_eq(skv_space_trim(&space), 0);
+    skv_space_clear(&space);
     cr_expect_eq(space.count, 0);
     take_packed(1, 8);
     cr_expect_eq(space.reuses, 1);
@@ -173,7 +173,7 @@ Test(space, sparse_when_a_third_more_is_taken_than_live)
 
 Test(space, few_segments_are_never_sparse)
 {
-    take_packed(16, 8);
+    take_packed(4, 8);
     cr_expect_not(skv_space_is_sparse(&space));
 }
 
@@ -183,21 +183,18 @@ Test(space, sparse_choice_takes_those_below_average_going_around)
     take_packed(10, 4000);
     skv_space_drop(&space, 3, 2000);
     skv_space_drop(&space, 7, 3000);
-    cr_assert_eq(skv_space_choose_sparse(&space, ids, 1, false), 1);
+    cr_assert_eq(skv_space_choose_sparse(&space, ids, 1), 1);
     cr_expect_eq(ids[0], 3);
-    cr_assert_eq(skv_space_choose_sparse(&space, ids, 1, false), 1);
+    cr_assert_eq(skv_space_choose_sparse(&space, ids, 1), 1);
     cr_expect_eq(ids[0], 7);
-    cr_assert_eq(skv_space_choose_sparse(&space, ids, 8, false), 2);
+    cr_assert_eq(skv_space_choose_sparse(&space, ids, 8), 2);
 }
 
 Test(space, full_segments_are_never_chosen)
 {
     uint32_t ids[8];
     take_packed(10, SKV_SEGMENT_BYTES);
-    cr_expect_eq(skv_space_choose_sparse(&space, ids, 8, false), 0);
-    cr_expect_eq(skv_space_choose_sparse(&space, ids, 3, true), 3);
-    cr_expect_eq(ids[0], 10);
-    cr_expect_eq(ids[2], 8);
+    cr_expect_eq(skv_space_choose_sparse(&space, ids, 8), 0);
 }
 
 Test(space, scan_of_one_choice_is_bounded)
@@ -206,14 +203,14 @@ Test(space, scan_of_one_choice_is_bounded)
     take_packed(20000, SKV_SEGMENT_BYTES);
     skv_space_drop(&space, 19999, 4000);
     uint32_t calls = 0;
-    while (skv_space_choose_sparse(&space, ids, 8, false) == 0) {
+    while (skv_space_choose_sparse(&space, ids, 8) == 0) {
         cr_assert_lt(++calls, 10);
     }
     cr_expect_eq(ids[0], 19999);
     cr_expect_gt(calls, 1);
 }
 
-Test(space, hollow_space_is_refilled_from_the_start_and_trimmed)
+Test(space, rows_of_free_ids_are_deleted_until_it_is_hollow_no_more)
 {
     take_packed(3000, 8);
     for (uint32_t id = 1; id <= 3000; id++) {
@@ -222,20 +219,33 @@ Test(space, hollow_space_is_refilled_from_the_start_and_trimmed)
         }
     }
     cr_assert(skv_space_is_hollow(&space));
-    uint32_t moved = 0;
+    uint32_t deleted = 0;
     while (skv_space_is_hollow(&space)) {
-        uint32_t from;
-        cr_assert_eq(skv_space_choose_sparse(&space, &from, 1, true), 1);
-        cr_assert_eq(skv_space_reserve(&space, 1), SPILLKV_OK);
-        uint32_t to = skv_space_take(&space);
-        cr_assert_lt(to, from);
-        skv_space_add(&space, to, 8);
-        skv_space_drop(&space, from, 8);
-        skv_space_trim(&space);
-        cr_assert_lt(++moved, 1000);
+        uint32_t ids[64];
+        cr_assert_eq(skv_space_reserve(&space, 64), SPILLKV_OK);
+        const uint32_t count = skv_space_doom_free(&space, ids, 64);
+        cr_assert_neq(count, 0);
+        for (uint32_t i = 0; i < count; i++) {
+            cr_assert_neq(ids[i] % 3, 0);
+        }
+        skv_space_undoomed(&space, ids, count);
+        deleted += count;
+        skv_space_check(&space);
     }
+    cr_expect_gt(deleted, 1500);
+    cr_expect_leq(deleted, 2000);
     cr_expect_eq(space.packed_count, 1000);
-    cr_expect_leq(space.count, 1600);
+}
+
+Test(space, abandoned_ids_are_free_and_have_rows)
+{
+    take_packed(100, 8);
+    skv_space_abandon(&space);
+    cr_expect_eq(space.free_count, 100);
+    cr_expect(skv_space_is_hollow(&space));
+    skv_space_check(&space);
+    take_packed(5, 8);
+    cr_expect_eq(space.reuses, 5);
 }
 
 Test(space, ids_end_at_the_largest)
@@ -327,10 +337,13 @@ Test(space, random_operations_keep_the_books)
         } else if (dice < 97) {
             random_delete(&rng);
         } else {
-            uint32_t last = skv_space_trim(&space);
-            for (uint32_t id = last + 1; id < IDS; id++) {
-                cr_assert(believed[id].bytes == 0 && !believed[id].doomed);
+            uint32_t ids[8];
+            cr_assert_eq(skv_space_reserve(&space, 8), SPILLKV_OK);
+            const uint32_t count = skv_space_doom_free(&space, ids, 8);
+            for (uint32_t i = 0; i < count; i++) {
+                cr_assert(believed[ids[i]].bytes == 0 && !believed[ids[i]].doomed);
             }
+            skv_space_undoomed(&space, ids, count);
         }
         skv_space_check(&space);
     }

@@ -200,15 +200,35 @@ Test(store, lone_row_does_not_fill_the_cache)
     cr_expect_lt(skv_store_memory_bytes(disk.store), before + (1 << 20));
 }
 
-Test(store, truncation_shrinks_the_file)
+static void delete_rows(uint32_t first, uint32_t last)
+{
+    for (uint32_t id = first; id <= last; id++) {
+        const struct skv_store_batch batch = {.deleted = &id, .deleted_count = 1};
+        cr_assert_eq(skv_store_write(disk.store, &batch), SPILLKV_OK);
+    }
+}
+
+static void shrink(void)
+{
+    while (skv_store_is_hollow(disk.store)) {
+        const uint64_t before = skv_store_file_bytes(disk.store);
+        cr_assert_eq(skv_store_shrink(disk.store), SPILLKV_OK);
+        cr_assert_lt(skv_store_file_bytes(disk.store), before);
+    }
+}
+
+Test(store, shrinks_once_rows_are_deleted)
 {
     uint8_t buffer[8];
     size_t size;
     disk_write(&disk, 1, 1000, 'a');
     disk_expect(&disk, 1, 1000, 'a');
     uint64_t before = skv_store_file_bytes(disk.store);
-    cr_assert_eq(skv_store_truncate(disk.store, 400), SPILLKV_OK);
-    cr_expect_lt(skv_store_file_bytes(disk.store), before / 2);
+    cr_expect_not(skv_store_is_hollow(disk.store));
+    delete_rows(401, 1000);
+    cr_expect(skv_store_is_hollow(disk.store));
+    shrink();
+    cr_expect_lt(skv_store_file_bytes(disk.store), before * 6 / 10);
     struct stat info;
     cr_assert_eq(stat(disk.file, &info), 0);
     cr_expect_eq((uint64_t)info.st_size, skv_store_file_bytes(disk.store));
@@ -219,24 +239,25 @@ Test(store, truncation_shrinks_the_file)
     disk_expect(&disk, 401, 500, 'b');
 }
 
-Test(store, truncation_moves_pages_out_of_the_way)
+Test(store, shrinking_moves_pages_out_of_the_way)
 {
     disk_write(&disk, 501, 1000, 'a');
     disk_write(&disk, 1, 500, 'b');
     uint64_t before = skv_store_file_bytes(disk.store);
-    cr_assert_eq(skv_store_truncate(disk.store, 500), SPILLKV_OK);
-    cr_expect_lt(skv_store_file_bytes(disk.store), before * 6 / 10);
+    delete_rows(501, 1000);
+    shrink();
+    cr_expect_lt(skv_store_file_bytes(disk.store), before * 7 / 10);
     disk_expect(&disk, 1, 500, 'b');
     disk_check_file(&disk);
 }
 
-Test(store, truncation_to_nothing_starts_anew)
+Test(store, clearing_starts_anew)
 {
     uint8_t buffer[8];
     size_t size;
     disk_write(&disk, 1, 1000, 'a');
     disk_expect(&disk, 7, 7, 'a');
-    cr_assert_eq(skv_store_truncate(disk.store, 0), SPILLKV_OK);
+    cr_assert_eq(skv_store_clear(disk.store), SPILLKV_OK);
     cr_expect_leq(skv_store_file_bytes(disk.store), 4 * 8192);
     cr_expect_eq(skv_store_read(disk.store, 7, 0, buffer, 8, &size), SPILLKV_ECORRUPT);
     disk_write(&disk, 1, 10, 'b');

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include <error.h>
+
+#include <spillkv/spillkv.h>
+
+#include "engine.h"
+
+static bool check(spillkv_status status, const char *what)
+{
+    if (status != SPILLKV_OK) {
+        error(0, 0, "spillkv: %s: %s", what, spillkv_strerror(status));
+    }
+    return status == SPILLKV_OK;
+}
+
+static void *open_store(const struct engine_options *options)
+{
+    spillkv *kv;
+    spillkv_options own;
+    spillkv_options_init(&own);
+    own.path = options->path;
+    own.max_mem = options->max_mem;
+    return check(spillkv_open(&own, &kv), "open") ? kv : NULL;
+}
+
+static bool set(void *db, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+    const spillkv_status status = spillkv_set(db, key, key_size, value, value_size);
+    return status == SPILLKV_OK || check(status, "set");
+}
+
+static enum engine_answer get(void *db, const void *key, size_t key_size, void *buffer,
+                              size_t capacity, size_t *size_out)
+{
+    const spillkv_status status = spillkv_get(db, key, key_size, buffer, capacity, size_out);
+    if (status == SPILLKV_OK) {
+        return ENGINE_FOUND;
+    }
+    if (status == SPILLKV_NOT_FOUND) {
+        return ENGINE_MISSING;
+    }
+    check(status, "get");
+    return ENGINE_FAILED;
+}
+
+static bool flush(void *db)
+{
+    return check(spillkv_flush(db), "flush");
+}
+
+static bool close_store(void *db)
+{
+    return check(spillkv_close(db), "close");
+}
+
+const struct engine engine_spillkv = {
+    .name = "spillkv",
+    .about = "defaults",
+    .open = open_store,
+    .set = set,
+    .get = get,
+    .flush = flush,
+    .close = close_store,
+};

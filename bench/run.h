@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * One engine loads the entries and reads some back, in a process of its own: memory that one run
+ * leaves behind cannot blur the next.
+ */
+#ifndef BENCH_RUN_H
+#define BENCH_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine.h"
+
+#define RUN_THREADS_MAX 256u
+
+struct run_options {
+    uint64_t entries;
+    uint64_t reads;
+    uint64_t max_mem;
+    uint64_t seed;
+    size_t key_size;
+    size_t value_size;
+    unsigned threads;
+    double seconds;     /* for the whole run; 0: no limit */
+    const char *folder; /* where the files go; NULL: TMPDIR or /tmp */
+    bool quiet;
+};
+
+struct run_phase {
+    uint64_t operations;
+    double seconds;     /* until all is done, flush included */
+    double cpu_seconds; /* of the whole process */
+    double p50_ns;      /* with the making of key and value, which is some 30 ns */
+    double p99_ns;
+    double p999_ns;
+    double max_ns;
+    bool stopped; /* the time was up before the end */
+};
+
+struct run_result {
+    struct run_phase load;
+    struct run_phase get;
+    uint64_t memory_peak; /* anonymous memory above what it was before opening */
+    uint64_t memory_end;  /* the same after the reads */
+    uint64_t file_bytes;  /* after the load */
+    uint64_t missing;     /* reads that found nothing */
+    uint64_t wrong;       /* reads that found another value */
+    uint64_t failed;      /* calls that failed */
+};
+
+/** @return false after a message */
+bool run_engine(const struct engine *engine, const struct run_options *options,
+                struct run_result *result_out);
+
+#endif
