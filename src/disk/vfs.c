@@ -36,6 +36,12 @@
 
 #include "disk/overlay.h"
 
+#ifdef SQLITE_IOERR_CORRUPTFS
+#define IOERR_CUT SQLITE_IOERR_CORRUPTFS
+#else
+#define IOERR_CUT SQLITE_CORRUPT
+#endif
+
 #define PATH_BYTES_MAX 4096
 #define SECTOR_BYTES   4096
 
@@ -158,8 +164,9 @@ static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 o
         rc = SQLITE_OK;
     }
     if (rc == SQLITE_IOERR_SHORT_READ && offset + size <= file->start_bytes) {
-        /* SQLite would take the missing bytes for zeroes, and keep them in its cache. */
-        rc = SQLITE_IOERR_READ;
+        /* The file was cut. SQLite would take the missing bytes for zeroes and keep them in its
+           cache. */
+        rc = IOERR_CUT;
     }
     return rc;
 }

@@ -147,7 +147,7 @@ Test(vfs, read_of_a_file_that_became_shorter_fails)
     cr_assert_eq(put(file, 'a', 0), SQLITE_OK);
     cr_assert_eq(control(SKV_FCNTL_SETTLE), SQLITE_OK);
     cr_assert_eq(truncate(tempdir_file(&dir, "file"), 100), 0);
-    cr_expect_eq(file->pMethods->xRead(file, bytes, 512, 0), SQLITE_IOERR_READ);
+    cr_expect_eq(file->pMethods->xRead(file, bytes, 512, 0), SQLITE_IOERR_CORRUPTFS);
 }
 
 Test(vfs, unguarded_file_reports_failures_at_once)
