@@ -381,6 +381,19 @@ spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context)
     return visiting.status;
 }
 
+/** Waits for a batch that is being written. What failed last is tried once more: the fault may be
+ *  gone, and there may be nothing else left to do that would show it. */
+static spillkv_status settle_shard(struct skv_shard *shard)
+{
+    const spillkv_status status = skv_shard_settle(shard);
+    if (status == SPILLKV_OK) {
+        return SPILLKV_OK;
+    }
+    bool worked;
+    const spillkv_status again = skv_shard_spill(shard, 1, &worked);
+    return again != SPILLKV_OK ? again : skv_shard_settle(shard);
+}
+
 spillkv_status skv_engine_flush(spillkv *kv)
 {
     if (kv->mode == SKV_SHARD_SPILL) {
@@ -396,7 +409,7 @@ spillkv_status skv_engine_flush(spillkv *kv)
     }
     spillkv_status status = SPILLKV_OK;
     for (uint32_t i = 0; i < kv->shard_count; i++) {
-        const spillkv_status last = skv_shard_settle(kv->shards[i]);
+        const spillkv_status last = settle_shard(kv->shards[i]);
         status = status == SPILLKV_OK ? last : status;
     }
     return status;

@@ -33,6 +33,11 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
         atomic_store_explicit(&shard->oldest, skv_ram_oldest_born(&shard->ram),
                               memory_order_relaxed);
     }
+    if (SKV_UNLIKELY(skv_ram_overhead_bytes(&shard->ram) +
+                         skv_space_overhead_bytes(&shard->space) !=
+                     shard->array_charge)) {
+        skv_shard_charge_arrays_locked(shard);
+    }
     skv_policy_miss(&shard->policy, residents);
     /* All groups in every two ticks, that is in half as many misses as there are residents. */
     shard->sweep_credit += 2 * (uint64_t)shard->table.group_count;

@@ -167,7 +167,7 @@ static void play_all(enum fault_kind kind, int rc, bool ever, bool clears)
     fault_vfs_register();
     /* Every one of the first calls, then ever fewer. */
     while (n < RUNS && play(kind, n, rc, ever, clears)) {
-        n += 1 + n / 20;
+        n += 1 + n / (TEST_SANITIZED ? 3 : 20);
     }
     cr_expect_lt(n, RUNS);
     printf("faults up to call %d\n", n);
@@ -248,7 +248,7 @@ Test(io, disk_that_fails_now_and_then_loses_nothing_and_is_not_called_damaged)
 {
     latch_vfs_register();
     const uint64_t seed = model_seed("io", 1);
-    for (uint64_t i = 0; i < 20; i++) {
+    for (uint64_t i = 0; i < (TEST_SANITIZED ? 3 : 20); i++) {
         play_random(seed + i);
     }
 }

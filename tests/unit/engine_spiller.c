@@ -32,7 +32,6 @@ static void tear_down(void)
 }
 
 TestSuite(spillers, .init = set_up, .fini = tear_down, .timeout = 30);
-TestSuite(target, .timeout = 5);
 
 static uint32_t fill_without_spilling(void)
 {
@@ -43,7 +42,7 @@ static uint32_t fill_without_spilling(void)
     return count;
 }
 
-Test(target, is_a_little_room_below_the_limit)
+Test(spillers, target_is_a_little_room_below_the_limit)
 {
     const size_t segment = 64 << 10;
     cr_expect_eq(skv_spillers_target(UINT64_MAX, segment), 0, "without a limit there is none");

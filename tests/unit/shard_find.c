@@ -178,6 +178,40 @@ Test(find_collision, keys_with_one_tag_are_told_apart)
     shard_check_deeply(one.shard);
 }
 
+Test(find_collision, random_operations_on_keys_with_one_tag_are_told_apart)
+{
+    enum {
+        TWINS = 12
+    };
+
+    one_shard_open(&one, &(struct one_shard_options){.group_count = 1});
+    uint32_t twins[TWINS] = {5};
+    uint64_t versions[TWINS] = {0}; /* 0: absent */
+    uint64_t state = model_seed("shard_find", 6);
+    bool worked;
+    cr_assert_eq(find_twins(5, twins + 1, TWINS - 1), TWINS - 1);
+    for (uint64_t step = 1; step < 6000; step++) {
+        const uint32_t i = (uint32_t)(model_random(&state) % TWINS);
+        const uint64_t dice = model_random(&state) % 10;
+        if (dice < 3) {
+            cr_assert_eq(one_shard_put(&one, twins[i], step, 50), SPILLKV_OK);
+            versions[i] = step;
+        } else if (dice < 4) {
+            cr_assert_eq(one_shard_del(&one, twins[i]),
+                         versions[i] != 0 ? SPILLKV_OK : SPILLKV_NOT_FOUND);
+            versions[i] = 0;
+        } else if (dice < 6) {
+            cr_assert_eq(skv_shard_spill(one.shard, 1, &worked), SPILLKV_OK);
+        } else {
+            cr_assert_eq(dice < 8 ? one_shard_get(&one, twins[i], versions[i], 50)
+                                  : one_shard_peek(&one, twins[i], versions[i], 50),
+                         versions[i] != 0 ? SPILLKV_OK : SPILLKV_NOT_FOUND);
+        }
+    }
+    cr_expect_gt(one_shard_counters(&one).wasted_reads, 100);
+    shard_check_deeply(one.shard);
+}
+
 /* Damages what is on disk, by way of the store itself: place is where it is believed to be. */
 static void overwrite_row(uint32_t id)
 {
