@@ -28,6 +28,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "disk/connection.h"
+#include "disk/gather.h"
 #include "disk/schema.h"
 #include "disk/sqlite_rc.h"
 #include "disk/vfs.h"
@@ -439,7 +440,7 @@ uint64_t skv_store_memory_bytes(struct skv_store *store)
 {
     static const int kinds[] = {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_SCHEMA_USED,
                                 SQLITE_DBSTATUS_STMT_USED};
-    uint64_t bytes = sizeof(*store);
+    uint64_t bytes = sizeof(*store) + SKV_GATHER_BYTES;
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         int used = 0;

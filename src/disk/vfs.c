@@ -34,6 +34,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk/fd.h"
+#include "disk/gather.h"
 #include "disk/overlay.h"
 
 #ifdef SQLITE_IOERR_CORRUPTFS
@@ -54,6 +56,7 @@ struct guarded_file {
     int failure;                /* why the transaction cannot be committed, SQLITE_OK if it can */
     sqlite3_int64 start_bytes;  /* of the file when the transaction began */
     struct skv_overlay overlay; /* what the disk refused */
+    struct skv_gather gather;   /* new pages of the transaction that are not written yet */
 };
 
 static pthread_once_t register_once = PTHREAD_ONCE_INIT;
@@ -73,59 +76,25 @@ static sqlite3_vfs *default_of(sqlite3_vfs *vfs)
     return vfs->pAppData;
 }
 
-static int full_or(int rc)
-{
-    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? SQLITE_FULL : rc;
-}
-
-static int fd_read(int fd, uint8_t *buffer, size_t size, off_t offset)
-{
-    while (size != 0) {
-        ssize_t done = pread(fd, buffer, size, offset);
-        if (done < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return SQLITE_IOERR_READ;
-        }
-        if (done == 0) {
-            memset(buffer, 0, size);
-            return SQLITE_IOERR_SHORT_READ;
-        }
-        buffer += done;
-        size -= (size_t)done;
-        offset += done;
-    }
-    return SQLITE_OK;
-}
-
-static int fd_write(int fd, const uint8_t *bytes, size_t size, off_t offset)
-{
-    while (size != 0) {
-        ssize_t done = pwrite(fd, bytes, size, offset);
-        if (done < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return full_or(SQLITE_IOERR_WRITE);
-        }
-        if (done == 0) {
-            return SQLITE_FULL;
-        }
-        bytes += done;
-        size -= (size_t)done;
-        offset += done;
-    }
-    return SQLITE_OK;
-}
-
 static int raw_write(void *context, int64_t offset, const void *bytes, size_t size)
 {
     struct guarded_file *file = context;
     if (file->under != NULL) {
         return file->under->pMethods->xWrite(file->under, bytes, (int)size, offset);
     }
-    return fd_write(file->fd, bytes, size, offset);
+    return skv_fd_write(file->fd, bytes, size, offset);
+}
+
+/* A failure is the transaction's: it is reported when that is to be committed. */
+static void write_gathered(struct guarded_file *file)
+{
+    if (file->gather.size != 0) {
+        const int rc = raw_write(file, file->gather.offset, file->gather.bytes, file->gather.size);
+        file->gather.size = 0;
+        if (file->failure == SQLITE_OK) {
+            file->failure = rc;
+        }
+    }
 }
 
 static int raw_truncate(void *context, int64_t bytes)
@@ -139,7 +108,7 @@ static int raw_truncate(void *context, int64_t bytes)
     do {
         rc = ftruncate(file->fd, bytes);
     } while (rc != 0 && errno == EINTR);
-    return rc == 0 ? SQLITE_OK : full_or(SQLITE_IOERR_TRUNCATE);
+    return rc == 0 ? SQLITE_OK : skv_fd_full_or(SQLITE_IOERR_TRUNCATE);
 }
 
 static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 offset)
@@ -147,6 +116,9 @@ static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 o
     struct guarded_file *file = guarded(base);
     int rc;
 
+    if (skv_gather_reaches(&file->gather, offset, (size_t)size)) {
+        write_gathered(file);
+    }
     if (file->failure != SQLITE_OK && offset >= file->start_bytes) {
         /* The transaction is lost already and this page of it perhaps never written: what is there
            would look like damage. */
@@ -156,7 +128,7 @@ static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 o
     if (file->under != NULL) {
         rc = file->under->pMethods->xRead(file->under, buffer, size, offset);
     } else {
-        rc = fd_read(file->fd, buffer, (size_t)size, offset);
+        rc = skv_fd_read(file->fd, buffer, (size_t)size, offset);
     }
     if (!skv_overlay_is_empty(&file->overlay) &&
         (rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ)) {
@@ -176,6 +148,16 @@ static int file_write(sqlite3_file *base, const void *bytes, int size, sqlite3_i
     struct guarded_file *file = guarded(base);
     int rc = SQLITE_IOERR_WRITE;
 
+    if (file->guarded && offset >= file->start_bytes && file->failure == SQLITE_OK &&
+        skv_overlay_is_empty(&file->overlay)) {
+        if (skv_gather_add(&file->gather, offset, bytes, (size_t)size)) {
+            return SQLITE_OK;
+        }
+        write_gathered(file);
+        if (skv_gather_add(&file->gather, offset, bytes, (size_t)size)) {
+            return SQLITE_OK;
+        }
+    }
     /* What is owed must not be overtaken: it would overwrite this later. */
     if (skv_overlay_is_empty(&file->overlay)) {
         rc = raw_write(file, offset, bytes, (size_t)size);
@@ -203,6 +185,7 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 bytes)
     if (!file->guarded) {
         return raw_truncate(file, bytes);
     }
+    write_gathered(file);
     /* Not a failure of the transaction: what is cut off does not matter to it, and SQLite truncates
        when it is committed already. */
     if (!skv_overlay_is_empty(&file->overlay) || raw_truncate(file, bytes) != SQLITE_OK) {
@@ -231,11 +214,14 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *bytes_out)
         *bytes_out = info.st_size;
     }
     *bytes_out = skv_overlay_file_bytes(&file->overlay, *bytes_out);
+    *bytes_out = skv_gather_file_bytes(&file->gather, *bytes_out);
     return SQLITE_OK;
 }
 
 static int settle(struct guarded_file *file)
 {
+    /* What is left of a transaction that was undone belongs to nothing. */
+    file->gather.size = 0;
     int rc = skv_overlay_settle(&file->overlay, raw_truncate, raw_write, file);
     if (rc == SQLITE_OK) {
         rc = file_size(&file->base, &file->start_bytes);
@@ -253,6 +239,8 @@ static int file_close(sqlite3_file *base)
     struct guarded_file *file = guarded(base);
     int rc = SQLITE_OK;
 
+    write_gathered(file);
+    skv_gather_fini(&file->gather);
     skv_overlay_fini(&file->overlay);
     if (file->under != NULL) {
         rc = file->under->pMethods->xClose(file->under);
@@ -301,6 +289,9 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     if (op == SKV_FCNTL_COMMIT) {
         file->committing = file->failure == SQLITE_OK;
         return file->failure;
+    }
+    if (op == SQLITE_FCNTL_SYNC) {
+        write_gathered(file);
     }
     if (op == SQLITE_FCNTL_SYNC && file->committing) {
         /* Once: SQLite asks again at the end of the undo. */

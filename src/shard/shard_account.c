@@ -39,14 +39,15 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
         skv_shard_charge_arrays_locked(shard);
     }
     skv_policy_miss(&shard->policy, residents);
-    /* All groups in every two ticks, that is in half as many misses as there are residents. */
-    shard->sweep_credit += 2 * (uint64_t)shard->table.group_count;
-    for (int i = 0; i < SWEEP_MOST && shard->sweep_credit >= residents; i++) {
-        shard->sweep_credit -= residents;
+    /* All groups in every three ticks, that is in three quarters as many misses as residents. */
+    shard->sweep_credit += 4 * (uint64_t)shard->table.group_count;
+    const uint64_t price = 3 * residents;
+    for (int i = 0; i < SWEEP_MOST && shard->sweep_credit >= price; i++) {
+        shard->sweep_credit -= price;
         sweep_group(shard);
     }
-    if (shard->sweep_credit > residents) {
-        shard->sweep_credit = residents;
+    if (shard->sweep_credit > price) {
+        shard->sweep_credit = price;
     }
 }
 

@@ -92,7 +92,7 @@ static size_t batch_entry_bytes(const struct skv_batch *batch, uint64_t place)
                                            SKV_SEGMENT_BYTES - offset);
         }
     }
-    SKV_CHECK(!"the place is in the batch");
+    SKV_CHECK(false && "the place is in the batch");
     return 0;
 }
 

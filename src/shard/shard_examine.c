@@ -236,7 +236,7 @@ static void leave_examination(struct skv_shard *shard, uint32_t segment)
             return;
         }
     }
-    SKV_CHECK(!"the segment is under examination");
+    SKV_CHECK(false && "the segment is under examination");
 }
 
 /** Appends an entry to a log again. False when there is no room: it stays where it is. */

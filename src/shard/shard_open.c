@@ -8,8 +8,9 @@
 #include "base/alloc.h"
 #include "shard/shard_private.h"
 
-/** What a connection takes with a small page cache, its schema and statements: measured. */
-#define SQLITE_ALLOWANCE ((uint64_t)160 << 10)
+/** What a connection takes with a small page cache, its schema and statements (measured), and the
+ *  buffer of its VFS. */
+#define SQLITE_ALLOWANCE ((uint64_t)224 << 10)
 /** What SQLite's journal in memory takes for each segment overwritten in a transaction. */
 #define JOURNAL_BYTES ((uint64_t)8400)
 

@@ -313,6 +313,11 @@ Test(store, open_without_memory_leaves_nothing)
             cr_expect_eq(skv_store_close(&other), SPILLKV_OK);
             return;
         }
+        if (status == SPILLKV_OK) {
+            /* What writes are gathered in can be done without. */
+            cr_expect_eq(skv_store_close(&other), SPILLKV_OK);
+            continue;
+        }
         cr_expect_eq(status, SPILLKV_ENOMEM);
         cr_expect_not(tempdir_has(&disk.dir, "other"));
     }
