@@ -249,10 +249,11 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_each(spillkv *kv, spillkv_
                                                            void *context);
 
 /**
- * Waits until no spilling is in progress and memory is at its target.
+ * Waits until no spilling is in progress and memory is at its target; what failed last is tried
+ * once more.
  *
- * @return SPILLKV_OK; SPILLKV_EINVAL; or the failure of the latest attempt to spill, which stays
- *         reported until an attempt succeeds. No data is lost by it: entries stay in RAM.
+ * @return SPILLKV_OK; SPILLKV_EINVAL; or the failure of the latest attempt to spill. No data is
+ *         lost by it: entries stay in RAM.
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_flush(spillkv *kv);
 
