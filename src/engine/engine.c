@@ -22,6 +22,8 @@
 #define SHARDS_CHOSEN_MOST 64
 /** Groups of a shard's table without a limit: fine for some 30 million keys a shard. */
 #define GROUPS_UNBOUNDED 8192
+/** Kept back from every limited store, with a 128th of it. */
+#define RESERVE_LEAST ((uint64_t)32 << 10)
 /** RAM segments that a shard needs to work at all. */
 #define SEGMENTS_LEAST 10
 /** How often a set tries again though there was nothing to free for it. */
@@ -107,13 +109,21 @@ static struct sizes choose_sizes(const spillkv_options *options)
     return sizes;
 }
 
+/** What is not leased: SQLite's memory and growing arrays are charged when they have grown already,
+ *  and must not take the account past max_mem. */
+static uint64_t reserve(uint64_t max_mem)
+{
+    const uint64_t wanted = max_mem / 128 + RESERVE_LEAST;
+    return max_mem == 0 ? 0 : wanted < max_mem ? wanted : max_mem - 1;
+}
+
 /** Whether the budget can hold what an empty store takes, and some entries. */
 static bool is_enough(const spillkv_options *options, const struct sizes *sizes)
 {
     const uint64_t shard = skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments) +
                            SEGMENTS_LEAST * sizes->segment_bytes;
-    return options->max_mem == 0 ||
-           options->max_mem >= sizes->shards * shard + sizes->spillers * STACK_BYTES;
+    return options->max_mem == 0 || options->max_mem - reserve(options->max_mem) >=
+                                        sizes->shards * shard + sizes->spillers * STACK_BYTES;
 }
 
 static spillkv_status open_directory(spillkv *kv, const spillkv_options *options)
@@ -233,11 +243,13 @@ spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
     }
     kv->log = log;
     kv->mode = sizes.mode;
+    kv->max_mem = options->max_mem;
     kv->shard_shift = 63 - sizes.shard_bits;
     kv->large_bytes = options->max_mem == 0 ? UINT64_MAX : options->max_mem / 8;
     spillkv_status status = SPILLKV_ESYSTEM;
     if (skv_fork_watch() && skv_secret_init(&kv->secret, options->hash_seed) &&
-        skv_budget_init(&kv->budget, options->max_mem, sizes.segment_bytes)) {
+        skv_budget_init(&kv->budget, options->max_mem - reserve(options->max_mem),
+                        sizes.segment_bytes)) {
         kv->forks = atomic_load_explicit(&skv_fork_count, memory_order_relaxed);
         status = build(kv, options, &sizes);
         if (status == SPILLKV_OK) {

@@ -25,6 +25,7 @@ struct spillkv {
     uint32_t shard_shift; /* 63 - shard bits; the top bits of a hash choose the shard */
     uint32_t forks;       /* skv_fork_count at open */
     enum skv_shard_mode mode;
+    uint64_t max_mem;     /* 0: unbounded; the budget's limit is a little less */
     uint64_t most_bytes;  /* larger entries never fit: refused before anything gives way */
     uint64_t large_bytes; /* entries above this go straight to disk */
     struct skv_secret secret;

@@ -14,10 +14,9 @@ void skv_engine_stats(spillkv *kv, spillkv_stats_data *out)
     uint64_t unused;
     memset(out, 0, sizeof(*out));
     skv_budget_read(&kv->budget, used, &unused);
-    const uint64_t limit = atomic_load_explicit(&kv->budget.limit, memory_order_relaxed);
     out->shards = kv->shard_count;
     out->spillers = kv->spillers.thread_count;
-    out->max_mem = limit == UINT64_MAX ? 0 : limit;
+    out->max_mem = kv->max_mem;
     out->memory = (spillkv_memory){
         .entries = used[SKV_MEMORY_ENTRIES],
         .table = used[SKV_MEMORY_TABLE],
