@@ -23,7 +23,7 @@
 struct skv_space {
     uint16_t *state;       /* by id, 1 .. count: see space.c */
     uint32_t capacity;     /* ids that state has room for, +1 */
-    uint32_t count;        /* highest id ever in use and not trimmed */
+    uint32_t count;        /* highest id in use since the last clear */
     uint32_t free_count;   /* ids <= count that are free */
     uint32_t gone_count;   /* of those, ids of which the file holds no row */
     uint32_t packed_count; /* ids with packed live entries */

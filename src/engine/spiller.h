@@ -41,7 +41,6 @@ struct skv_spillers {
     /* Atomic: set by callers without the lock, so that a hot call pays one load; a spiller clears
        it before it looks at the room, so no wish is lost. */
     _Atomic bool wanted;
-    _Atomic uint32_t next; /* where the round through the shards goes on */
 };
 
 /** Prepares without threads; false when the system refuses a lock. */
