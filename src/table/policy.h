@@ -33,7 +33,7 @@
 #include "base/rng.h"
 
 #define SKV_POLICY_TICKS   31 /* live values of ts */
-#define SKV_POLICY_EXPIRED 27 /* age at which the sweep makes a slot ancient */
+#define SKV_POLICY_EXPIRED 19 /* age at which the sweep makes a slot ancient */
 #define SKV_POLICY_ANCIENT 31 /* the age bin of ts = 0 */
 
 enum skv_policy_kind {
