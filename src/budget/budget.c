@@ -84,7 +84,7 @@ static bool check_locked(const struct skv_budget *budget)
 /* A sixty-fourth of the limit: what the spillers keep free, and the logs take again at once. */
 static uint32_t empty_pieces_most(uint64_t limit)
 {
-    const uint64_t pieces = 1 + limit / 64 / ((uint64_t)2 << 20);
+    const uint64_t pieces = 3 + limit / 64 / ((uint64_t)2 << 20);
     return pieces < 33 ? (uint32_t)pieces : 33;
 }
 

@@ -96,7 +96,7 @@ static struct sizes choose_sizes(const spillkv_options *options)
     const uint64_t groups = share / (sizes.segment_bytes / 4);
     sizes.groups = share == 0 ? GROUPS_UNBOUNDED
                               : (uint32_t)1 << (bits_for(clamp(groups, 16, 1u << 20) + 1) - 1);
-    sizes.batch_segments = share == 0 ? 16 : (uint32_t)clamp(share / 128 / 8192, 4, 32);
+    sizes.batch_segments = share == 0 ? 16 : (uint32_t)clamp(share / 128 / 8192, 4, 16);
     sizes.cache_bytes =
         share == 0 ? (uint64_t)1 << 20 : clamp(share / 32, (uint64_t)128 << 10, (uint64_t)64 << 20);
     const bool limited = options->max_mem != 0 && sizes.mode != SKV_SHARD_KEEP;
