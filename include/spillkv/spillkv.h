@@ -149,8 +149,11 @@ SPILLKV_API spillkv_status spillkv_close(spillkv *kv);
  * @param value  may be NULL when value_size is 0
  * @return SPILLKV_OK; SPILLKV_EINVAL; SPILLKV_EFULL, SPILLKV_ENOSPC or SPILLKV_EIO (memory is used
  *         up and could not be freed, the last two because spilling failed); SPILLKV_ENOMEM;
- *         SPILLKV_ECORRUPT (an older copy on disk that might be this key cannot be read).
- * Cost:   O(1) in RAM and one copy; one disk read if the key was spilled; when memory is full, the
+ *         SPILLKV_ECORRUPT (an older copy on disk that might be this key cannot be read). A set of
+ *         up to some 500 bytes whose key is damaged on disk may also succeed and replace the value,
+ *         while the damage stays and keeps its memory.
+ * Cost:   O(1) in RAM and one or two copies; a disk read if the key was spilled, or, for a small
+ *         value, if an earlier set of a spilled key left it to be done; when memory is full, the
  *         spilling of a bounded batch.
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_set(spillkv *kv, const void *key,
@@ -210,7 +213,8 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_has(spillkv *kv, const voi
 /**
  * Counts the entries, in RAM and spilled. Exact when no other thread writes.
  *
- * Cost: O(shards).
+ * Cost: O(shards), and a disk read for each recent set of a spilled key that left it to be done, at
+ *       most 16 for a shard.
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out);
 

@@ -176,9 +176,7 @@ spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out)
     if (count_out == NULL) {
         return SPILLKV_EINVAL;
     }
-    for (uint32_t i = 0; i < kv->shard_count; i++) {
-        *count_out += skv_shard_count(kv->shards[i]);
-    }
+    *count_out = skv_engine_count(kv);
     return SPILLKV_OK;
 }
 
@@ -234,6 +232,6 @@ spillkv_status spillkv_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters
     if (out == NULL || shard >= kv->shard_count) {
         return SPILLKV_EINVAL;
     }
-    skv_shard_add_counters(kv->shards[shard], out);
+    skv_engine_shard_stats(kv, shard, out);
     return SPILLKV_OK;
 }

@@ -316,6 +316,20 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
     }
 }
 
+spillkv_status skv_engine_resolve(spillkv *kv, struct skv_shard *shard)
+{
+    for (;;) {
+        spillkv_status status = skv_shard_resolve_inbox(shard);
+        if (SKV_LIKELY(status != SPILLKV_EFULL)) {
+            return status;
+        }
+        status = skv_spillers_help(&kv->spillers);
+        if (status != SPILLKV_OK) {
+            return status;
+        }
+    }
+}
+
 void skv_engine_clear(spillkv *kv)
 {
     for (uint32_t i = 0; i < kv->shard_count; i++) {
@@ -380,6 +394,8 @@ spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context)
     }
     for (uint32_t i = 0; i < kv->shard_count && !visiting.stopped; i++) {
         visiting.shard = kv->shards[i];
+        const spillkv_status resolved = skv_engine_resolve(kv, visiting.shard);
+        visiting.status = visiting.status == SPILLKV_OK ? resolved : visiting.status;
         const uint32_t groups = skv_shard_group_count(visiting.shard);
         for (uint32_t group = 0; group < groups && !visiting.stopped; group++) {
             const spillkv_status status =

@@ -60,10 +60,14 @@ static inline struct skv_shard *skv_engine_shard(const spillkv *kv, uint64_t has
 /** As spillkv_set(): makes room for the entry as long as there is room to be made. */
 SKV_MUST_CHECK spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key,
                                              const void *value, size_t value_size);
+/** Finishes the sets of a shard that wait for the disk; makes room for them if need be. */
+SKV_MUST_CHECK spillkv_status skv_engine_resolve(spillkv *kv, struct skv_shard *shard);
 void skv_engine_clear(spillkv *kv);
+uint64_t skv_engine_count(spillkv *kv);
 SKV_MUST_CHECK spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context);
 SKV_MUST_CHECK spillkv_status skv_engine_flush(spillkv *kv);
 void skv_engine_stats(spillkv *kv, spillkv_stats_data *out);
+void skv_engine_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters *out);
 
 /** Aborts unless all invariants of the store hold; returns true. For tests, with no other thread.
  */

@@ -115,6 +115,15 @@ static inline bool skv_ram_is_lone(const struct skv_ram *ram, size_t entry_bytes
     return entry_bytes > ram->segment_bytes / 4;
 }
 
+/** Bytes that can be appended to a log without more memory. */
+static inline uint64_t skv_ram_room(const struct skv_ram *ram, enum skv_ram_log_name log)
+{
+    const struct skv_ram_segment *const newest = &ram->segments[ram->logs[log].newest];
+    return ram->logs[log].newest != 0 && newest->state == SKV_RAM_OPEN
+               ? newest->capacity - newest->used
+               : 0;
+}
+
 /**
  * Appends an entry that is not lone.
  *

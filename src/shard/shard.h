@@ -93,6 +93,10 @@ SKV_MUST_CHECK spillkv_status skv_shard_set_on_disk(struct skv_shard *shard,
                                                     const struct skv_key *key, const void *value,
                                                     size_t value_size);
 
+/** Does for the sets that wait for the disk, if any, what they wait for. Without this what comes
+ *  next may miss their keys. Statuses as of a set. */
+SKV_MUST_CHECK spillkv_status skv_shard_resolve_inbox(struct skv_shard *shard);
+/** All keys. */
 uint64_t skv_shard_count(struct skv_shard *shard);
 void skv_shard_clear(struct skv_shard *shard);
 /** Adds this shard's counters to `sum`. */

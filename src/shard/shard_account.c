@@ -39,7 +39,7 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
         skv_shard_charge_arrays_locked(shard);
     }
     skv_policy_miss(&shard->policy, residents);
-    /* All groups in every ten ticks, that is in two and a half times as many misses as residents. */
+    /* All groups in every ten ticks: two and a half times as many misses as residents. */
     shard->sweep_credit += 4 * (uint64_t)shard->table.group_count;
     const uint64_t price = 10 * residents;
     for (int i = 0; i < SWEEP_MOST && shard->sweep_credit >= price; i++) {

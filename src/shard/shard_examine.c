@@ -352,6 +352,7 @@ void skv_shard_stop_examining_locked(struct skv_shard *shard)
 enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *freed)
 {
     struct quantum quantum;
+    skv_shard_apply_inbox_locked(shard);
     quantum.count = 0;
     quantum.bytes = 0;
     quantum.live_bytes = 0;

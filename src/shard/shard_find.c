@@ -30,10 +30,9 @@ uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool o
     return NULL;
 }
 
-/** Fills `found` if the key is in RAM; else returns the lowest place above `tried` of a spilled
- * slot that might be the key, 0 if there is none. */
-static inline uint64_t search_locked(const struct skv_shard *shard, const struct skv_key *key,
-                                     uint64_t tried, struct skv_found *found)
+static SKV_ALWAYS_INLINE uint64_t search_locked(const struct skv_shard *shard,
+                                                const struct skv_key *key, uint64_t tried,
+                                                struct skv_found *found)
 {
     uint64_t lowest = 0;
     struct skv_probe probe;
@@ -58,6 +57,12 @@ static inline uint64_t search_locked(const struct skv_shard *shard, const struct
         }
     }
     return lowest;
+}
+
+uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv_key *key,
+                                 uint64_t tried, struct skv_found *found)
+{
+    return search_locked(shard, key, tried, found);
 }
 
 /** A candidate being read. */
@@ -240,14 +245,14 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
                               struct skv_cold *cold, struct skv_found *found)
 {
     uint64_t tried = 0;
+    bool damaged = false; /* one of those that were tried */
     cold->delivered = false;
     cold->value = NULL;
-    skv_mutex_lock(&shard->lock);
     uint64_t moves = shard->disk_moves;
     for (;;) {
         struct candidate candidate = {.place = search_locked(shard, key, tried, found)};
         if (SKV_LIKELY(candidate.place == 0)) {
-            return SPILLKV_OK;
+            return damaged && found->slot == NULL ? SPILLKV_ECORRUPT : SPILLKV_OK;
         }
         const uint64_t reuses = shard->space.reuses;
         skv_mutex_unlock(&shard->lock);
@@ -255,7 +260,8 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
         const spillkv_status status = read_candidate(shard, key, cold, &candidate);
 
         skv_mutex_lock(&shard->lock);
-        const bool other = status == SPILLKV_OK && !candidate.is_key;
+        skv_shard_apply_inbox_locked(shard);
+        const bool other = status == SPILLKV_OK ? !candidate.is_key : status == SPILLKV_ECORRUPT;
         uint64_t *const slot =
             other || shard->space.reuses != reuses
                 ? NULL
@@ -267,7 +273,11 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
         }
         discard_value(cold);
         shard->counters.wasted_reads++;
-        tried = shard->disk_moves == moves && other ? candidate.place : 0;
+        const bool goes_on = shard->disk_moves == moves && other;
+        tried = goes_on ? candidate.place : 0;
+        damaged = goes_on && (damaged || (status == SPILLKV_ECORRUPT &&
+                                          skv_shard_slot_at(&shard->table, key->hash, true,
+                                                            candidate.place) != NULL));
         moves = shard->disk_moves;
     }
 }

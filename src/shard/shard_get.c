@@ -158,6 +158,18 @@ static spillkv_status get_cold(struct skv_shard *shard, const struct skv_key *ke
     return status;
 }
 
+/** Answers a get from a set that waits in the inbox; small, so it is copied under the lock. */
+static spillkv_status deliver_waiting(struct skv_shard *shard, const uint8_t *entry,
+                                      struct skv_sink *sink) SKV_REQUIRES(shard->lock)
+{
+    const uint64_t header = skv_entry_header(entry);
+    const struct skv_cold cold = {.value =
+                                      skv_entry_key(entry, header) + skv_header_key_size(header)};
+    sink->value_size = skv_header_value_size(header);
+    shard->counters.hits += !sink->peek;
+    return deliver_cold(&cold, sink);
+}
+
 spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
                              struct skv_sink *sink)
 {
@@ -165,6 +177,14 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
     struct skv_found found;
     cold.sink = sink;
     sink->value_size = 0;
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
+    const uint8_t *const waiting = skv_inbox_find(&shard->inbox, key->hash, key->bytes, key->size);
+    if (SKV_UNLIKELY(waiting != NULL)) {
+        const spillkv_status delivered = deliver_waiting(shard, waiting, sink);
+        skv_mutex_unlock(&shard->lock);
+        return delivered;
+    }
     const spillkv_status status = skv_shard_find(shard, key, &cold, &found);
     if (SKV_UNLIKELY(status != SPILLKV_OK)) {
         skv_mutex_unlock(&shard->lock);

@@ -153,7 +153,9 @@ spillkv_status skv_shard_close(struct skv_shard **shard_inout)
 uint64_t skv_shard_count(struct skv_shard *shard)
 {
     skv_mutex_lock(&shard->lock);
-    const uint64_t count = shard->counters.entries_ram + shard->counters.entries_spilled;
+    skv_shard_apply_inbox_locked(shard);
+    const uint64_t count = shard->counters.entries_ram + shard->counters.entries_spilled +
+                           skv_shard_count_waiting_locked(shard);
     skv_mutex_unlock(&shard->lock);
     return count;
 }
@@ -179,6 +181,7 @@ void skv_shard_clear(struct skv_shard *shard)
     skv_mutex_lock(&shard->spill);
     skv_mutex_lock(&shard->lock);
     shard->examination = (struct skv_examination){0};
+    skv_inbox_clear(&shard->inbox);
     skv_table_clear(&shard->table);
     skv_ram_clear(&shard->ram);
     (void)skv_ram_refill(&shard->ram);
@@ -230,6 +233,7 @@ _Static_assert(sizeof(spillkv_counters) % sizeof(uint64_t) == 0, "counters are a
 void skv_shard_add_counters(struct skv_shard *shard, spillkv_counters *sum)
 {
     skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
     spillkv_counters now = shard->counters;
     now.ram_segments = shard->ram.in_use;
     now.disk_segments = shard->space.packed_count + shard->space.lone_count;

@@ -20,15 +20,8 @@ static void drop_copy(struct skv_shard *shard, const uint8_t *entry, uint64_t he
     }
 }
 
-/** A new entry on its way into the shard. */
-struct put {
-    struct skv_entry_parts parts;
-    void *pages;  /* a lone entry, already written; NULL: to be appended, or taken over */
-    size_t bytes; /* of the entry */
-};
-
-static spillkv_status place_entry(struct skv_shard *shard, struct put *put, uint64_t *locator_out)
-    SKV_REQUIRES(shard->lock)
+static spillkv_status place_entry(struct skv_shard *shard, struct skv_put *put,
+                                  uint64_t *locator_out) SKV_REQUIRES(shard->lock)
 {
     if (put->pages == NULL) {
         return skv_ram_append(&shard->ram, SKV_NEWCOMERS, &put->parts, false, locator_out);
@@ -58,7 +51,7 @@ static void forget_old(struct skv_shard *shard, const struct skv_key *key,
 }
 
 static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *key,
-                                 struct put *put) SKV_REQUIRES(shard->lock)
+                                 struct skv_put *put) SKV_REQUIRES(shard->lock)
 {
     uint64_t locator;
     spillkv_status status = skv_table_reserve(&shard->table, key->hash);
@@ -78,7 +71,7 @@ static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *
 }
 
 static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key,
-                              const struct skv_found *found, struct put *put)
+                              const struct skv_found *found, struct skv_put *put)
     SKV_REQUIRES(shard->lock)
 {
     const bool was_spilled = found->entry == NULL;
@@ -110,10 +103,34 @@ static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key
     return SPILLKV_OK;
 }
 
-spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key, const void *value,
-                             size_t value_size)
+spillkv_status skv_shard_put_locked(struct skv_shard *shard, const struct skv_key *key,
+                                    const struct skv_found *found, struct skv_put *put)
 {
-    struct put put = {
+    return found->slot != NULL ? replace(shard, key, found, put) : insert_new(shard, key, put);
+}
+
+/** Puts what was found its way, and takes the key's older sets out of the inbox. */
+static spillkv_status finish_set(struct skv_shard *shard, const struct skv_key *key,
+                                 const struct skv_found *found, struct skv_put *put,
+                                 uint64_t number) SKV_REQUIRES(shard->lock)
+{
+    struct skv_inbox *const inbox = &shard->inbox;
+    if (number != 0 && !skv_inbox_holds(inbox, number)) {
+        return SPILLKV_OK;
+    }
+    const spillkv_status status = skv_shard_put_locked(shard, key, found, put);
+    if (status == SPILLKV_OK) {
+        const uint64_t last = number != 0 ? number : inbox->numbers;
+        (void)skv_inbox_remove(inbox, key->hash, key->bytes, key->size, last);
+        shard->counters.sets += number == 0;
+    }
+    return status;
+}
+
+spillkv_status skv_shard_set_past_inbox(struct skv_shard *shard, const struct skv_key *key,
+                                        const void *value, size_t value_size, uint64_t number)
+{
+    struct skv_put put = {
         .parts = {.key = key->bytes,
                   .value = value,
                   .key_size = key->size,
@@ -132,17 +149,37 @@ spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key,
     struct skv_cold cold;
     struct skv_found found;
     cold.sink = NULL;
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
     spillkv_status status = skv_shard_find(shard, key, &cold, &found);
     if (status == SPILLKV_OK) {
-        status =
-            found.slot != NULL ? replace(shard, key, &found, &put) : insert_new(shard, key, &put);
-        shard->counters.sets += status == SPILLKV_OK;
+        status = finish_set(shard, key, &found, &put, number);
     }
     skv_mutex_unlock(&shard->lock);
     if (put.pages != NULL) {
         skv_budget_give_pages(shard->budget, SKV_MEMORY_ENTRIES, put.pages, put.bytes);
     }
     return status;
+}
+
+spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key, const void *value,
+                             size_t value_size)
+{
+    const struct skv_entry_parts parts = {.key = key->bytes,
+                                          .value = value,
+                                          .key_size = key->size,
+                                          .value_size = value_size,
+                                          .copy = SKV_NO_COPY};
+    bool others_wait = false;
+    const bool accepted = skv_entry_parts_bytes(&parts) <= SKV_INBOX_ENTRY_MOST &&
+                          skv_shard_accept(shard, key, &parts, &others_wait);
+    if (SKV_UNLIKELY(others_wait)) {
+        /* One for one, so that they get no more. If it fails it goes on waiting. */
+        bool none;
+        const spillkv_status status = skv_shard_resolve_oldest(shard, &none);
+        (void)status;
+    }
+    return accepted ? SPILLKV_OK : skv_shard_set_past_inbox(shard, key, value, value_size, 0);
 }
 
 /** Points a key at the row that was written for it. */
@@ -152,6 +189,8 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
     struct skv_cold cold;
     struct skv_found found;
     cold.sink = NULL;
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
     spillkv_status status = skv_shard_find(shard, key, &cold, &found);
     if (status == SPILLKV_OK && found.slot != NULL) {
         forget_old(shard, key, &found);
@@ -163,6 +202,8 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
                              skv_slot_make(key->hash, true, skv_policy_new(&shard->policy), place));
     }
     if (status == SPILLKV_OK) {
+        (void)skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size,
+                               shard->inbox.numbers);
         skv_shard_count_spilled(shard, key->size + value_size);
         shard->counters.sets++;
         shard->counters.spills++;
@@ -211,13 +252,19 @@ spillkv_status skv_shard_del(struct skv_shard *shard, const struct skv_key *key)
     struct skv_cold cold;
     struct skv_found found;
     cold.sink = NULL;
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
     spillkv_status status = skv_shard_find(shard, key, &cold, &found);
-    if (status == SPILLKV_OK && found.slot == NULL) {
-        status = SPILLKV_NOT_FOUND;
-    } else if (status == SPILLKV_OK) {
-        forget_old(shard, key, &found);
-        skv_table_remove(&shard->table, key->hash, found.slot);
-        shard->counters.dels++;
+    if (status == SPILLKV_OK) {
+        const uint32_t waited =
+            skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size, shard->inbox.numbers);
+        if (found.slot != NULL) {
+            forget_old(shard, key, &found);
+            skv_table_remove(&shard->table, key->hash, found.slot);
+        } else if (waited == 0) {
+            status = SPILLKV_NOT_FOUND;
+        }
+        shard->counters.dels += status == SPILLKV_OK;
     }
     skv_mutex_unlock(&shard->lock);
     return status;
@@ -228,9 +275,14 @@ spillkv_status skv_shard_has(struct skv_shard *shard, const struct skv_key *key)
     struct skv_cold cold;
     struct skv_found found;
     cold.sink = NULL;
-    spillkv_status status = skv_shard_find(shard, key, &cold, &found);
-    if (status == SPILLKV_OK && found.slot == NULL) {
-        status = SPILLKV_NOT_FOUND;
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
+    spillkv_status status = SPILLKV_OK;
+    if (SKV_LIKELY(skv_inbox_find(&shard->inbox, key->hash, key->bytes, key->size) == NULL)) {
+        status = skv_shard_find(shard, key, &cold, &found);
+        if (status == SPILLKV_OK && found.slot == NULL) {
+            status = SPILLKV_NOT_FOUND;
+        }
     }
     skv_mutex_unlock(&shard->lock);
     return status;

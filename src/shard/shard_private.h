@@ -7,6 +7,7 @@
 #include "disk/segment.h"
 #include "disk/space.h"
 #include "disk/store.h"
+#include "ram/inbox.h"
 #include "ram/ramlog.h"
 #include "shard/shard.h"
 #include "table/policy.h"
@@ -82,6 +83,7 @@ struct skv_shard {
     /* Guarded by lock. */
     struct skv_table table;
     struct skv_ram ram;
+    struct skv_inbox inbox;
     struct skv_policy policy;
     struct skv_space space;
     spillkv_counters counters; /* entries_*, bytes_* and the counts of operations */
@@ -128,13 +130,18 @@ struct skv_cold {
 /**
  * Finds a key's slot, reading spilled candidates until one is the key.
  *
- * Takes the lock and returns with it held, on failure too. While it reads it holds only io; it
- * comes back to see that the slot is unchanged and the place was not reused, otherwise it starts
- * again.
+ * While it reads it lets go of the lock and holds only io; it comes back to see that the slot is
+ * unchanged and the place was not reused, otherwise it starts again. The lock is held at return,
+ * on failure too. SPILLKV_ECORRUPT: no slot was found, and one that may be the key's is damaged.
  */
 SKV_MUST_CHECK spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key,
                                              struct skv_cold *cold, struct skv_found *found)
-    SKV_ACQUIRE(shard->lock);
+    SKV_REQUIRES(shard->lock);
+
+/** Without reading: fills `found` if the key is in RAM; else returns the lowest place above `tried`
+ *  of a spilled slot that might be the key, 0 if there is none. */
+uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv_key *key,
+                                 uint64_t tried, struct skv_found *found) SKV_REQUIRES(shard->lock);
 
 /** The slot with this tag that points at a place, or NULL. */
 uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
@@ -194,6 +201,55 @@ static inline void skv_shard_use_slot(struct skv_shard *shard, uint64_t *slot)
         *slot = skv_slot_with_policy(*slot, used);
     }
 }
+
+/* shard_ops.c */
+
+/** A new entry on its way into the shard. */
+struct skv_put {
+    struct skv_entry_parts parts;
+    void *pages;  /* a lone entry, already written; NULL: to be appended, or taken over */
+    size_t bytes; /* of the entry */
+};
+
+/** Inserts or replaces what was found for a key. SPILLKV_EFULL or SPILLKV_ENOMEM: no change. */
+SKV_MUST_CHECK spillkv_status skv_shard_put_locked(struct skv_shard *shard,
+                                                   const struct skv_key *key,
+                                                   const struct skv_found *found,
+                                                   struct skv_put *put) SKV_REQUIRES(shard->lock);
+/**
+ * Sets at once, reading spilled candidates; removes from the inbox what the key has there.
+ *
+ * @param number  0, or of the set in the inbox that this is: only it and older ones are removed,
+ *                and nothing happens if it is no longer there
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_set_past_inbox(struct skv_shard *shard,
+                                                       const struct skv_key *key, const void *value,
+                                                       size_t value_size, uint64_t number)
+    SKV_EXCLUDES(shard->lock);
+
+/* shard_inbox.c */
+
+/** Takes a small set into the inbox. False and no change when memory has to be found for it, or
+ *  when many wait there; *others_wait says whether one does. */
+bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
+                      const struct skv_entry_parts *parts, bool *others_wait)
+    SKV_EXCLUDES(shard->lock);
+void skv_shard_apply_fresh_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
+
+/** Brings the table up to date with the sets that were accepted. First thing under the lock for
+ *  whoever looks for a key. */
+static inline void skv_shard_apply_inbox_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock)
+{
+    if (skv_inbox_is_fresh(&shard->inbox)) {
+        skv_shard_apply_fresh_locked(shard);
+    }
+}
+
+/** Does what the oldest waiting set waits for; *none_out: there is none. Statuses as of a set. */
+SKV_MUST_CHECK spillkv_status skv_shard_resolve_oldest(struct skv_shard *shard, bool *none_out)
+    SKV_EXCLUDES(shard->lock);
+/** How many keys there are only in the inbox, as far as tags tell. */
+uint64_t skv_shard_count_waiting_locked(const struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 
 /* shard_batch.c */
 

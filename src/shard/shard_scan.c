@@ -89,6 +89,7 @@ static spillkv_status collect(struct skv_shard *shard, uint32_t group, struct co
         size_t bytes;
         size_t places;
         skv_mutex_lock(&shard->lock);
+        skv_shard_apply_inbox_locked(shard);
         const uint64_t *const slots = skv_table_group_slots(&shard->table, group, &count);
         measure_locked(shard, slots, count, &bytes, &places);
         if (to->keys != NULL && bytes <= to->keys_capacity && places <= to->place_capacity) {

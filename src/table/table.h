@@ -112,6 +112,8 @@ static inline uint64_t *skv_table_next(struct skv_probe *probe);
  */
 SKV_MUST_CHECK spillkv_status skv_table_insert(struct skv_table *table, uint64_t hash,
                                                uint64_t slot);
+/** How many more slots the group of a hash takes without more memory. */
+static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash);
 /** Makes sure that the next insert, if it is for this hash, succeeds; statuses as of the insert. */
 SKV_MUST_CHECK spillkv_status skv_table_reserve(struct skv_table *table, uint64_t hash);
 /** Empties a slot that skv_table_first() or _next() returned for the same hash. Never fails: where
@@ -131,6 +133,12 @@ bool skv_table_check(const struct skv_table *table);
 static inline uint32_t skv_table_group_of(const struct skv_table *table, uint64_t hash)
 {
     return (uint32_t)((hash << table->shard_bits) >> 1 >> table->group_shift);
+}
+
+static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash)
+{
+    const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
+    return (uint32_t)group->buckets * SKV_BUCKET_SLOTS - group->used;
 }
 
 /** The home bucket of a tag in a run of n buckets. */
@@ -244,7 +252,9 @@ static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint
     const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
     if (SKV_LIKELY(group->buckets != 0)) {
         const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), group->buckets);
-        __builtin_prefetch(group->run + (size_t)home * SKV_BUCKET_SLOTS);
+        const uint64_t *const bucket = group->run + (size_t)home * SKV_BUCKET_SLOTS;
+        __builtin_prefetch(bucket);
+        __builtin_prefetch(bucket + SKV_BUCKET_SLOTS);
     }
 }
 

@@ -118,6 +118,7 @@ static void shrink(struct scene *scene)
 static void expect_all(struct scene *scene)
 {
     for (int round = 0; round < 2; round++) {
+        cr_assert_eq(skv_shard_resolve_inbox(scene->one.shard), SPILLKV_OK);
         cr_assert_eq(skv_shard_count(scene->one.shard), scene->model.count);
         for (uint32_t i = 0; i < NUMBERS; i++) {
             const struct model_entry *const entry = &scene->model.entries[i];

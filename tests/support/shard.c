@@ -80,12 +80,19 @@ static uint8_t *value_buffer(void)
     return buffer;
 }
 
-spillkv_status one_shard_set(struct one_shard *one, uint32_t number, uint64_t version, size_t size)
+spillkv_status one_shard_accept(struct one_shard *one, uint32_t number, uint64_t version,
+                                size_t size)
 {
     const struct skv_key key = key_of(one, number);
     cr_assert_leq(size, BUFFER_BYTES);
     model_value(number, version, value_buffer(), size);
     return skv_shard_set(one->shard, &key, value_buffer(), size);
+}
+
+spillkv_status one_shard_set(struct one_shard *one, uint32_t number, uint64_t version, size_t size)
+{
+    const spillkv_status status = one_shard_accept(one, number, version, size);
+    return status == SPILLKV_OK ? skv_shard_resolve_inbox(one->shard) : status;
 }
 
 spillkv_status one_shard_del(struct one_shard *one, uint32_t number)
@@ -121,7 +128,7 @@ spillkv_status one_shard_put(struct one_shard *one, uint32_t number, uint64_t ve
 {
     for (;;) {
         bool worked;
-        spillkv_status status = one_shard_set(one, number, version, size);
+        spillkv_status status = one_shard_accept(one, number, version, size);
         if (status != SPILLKV_EFULL) {
             return status;
         }
@@ -135,8 +142,11 @@ spillkv_status one_shard_put(struct one_shard *one, uint32_t number, uint64_t ve
 spillkv_status one_shard_spill_all(struct one_shard *one)
 {
     for (;;) {
-        bool worked;
-        const spillkv_status status = skv_shard_spill(one->shard, SIZE_MAX, &worked);
+        bool worked = false;
+        spillkv_status status = skv_shard_resolve_inbox(one->shard);
+        if (status == SPILLKV_OK) {
+            status = skv_shard_spill(one->shard, SIZE_MAX, &worked);
+        }
         if (status != SPILLKV_OK || !worked) {
             return status;
         }
@@ -160,6 +170,8 @@ static uint64_t slot_of(struct one_shard *one, uint32_t number)
     struct skv_cold cold;
     struct skv_found found;
     cold.sink = NULL;
+    skv_mutex_lock(&one->shard->lock);
+    skv_shard_apply_inbox_locked(one->shard);
     const spillkv_status status = skv_shard_find(one->shard, &key, &cold, &found);
     const uint64_t slot = found.slot != NULL ? *found.slot : 0;
     skv_mutex_unlock(&one->shard->lock);

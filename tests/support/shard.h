@@ -47,6 +47,9 @@ struct skv_key one_shard_key(const struct one_shard *one, const void *key, size_
 
 /* Keys and values of support/model.h, by number and version. */
 
+/* A set as callers do it, which may end in the inbox; and one that is applied in any case. */
+spillkv_status one_shard_accept(struct one_shard *one, uint32_t number, uint64_t version,
+                                size_t size);
 spillkv_status one_shard_set(struct one_shard *one, uint32_t number, uint64_t version, size_t size);
 spillkv_status one_shard_del(struct one_shard *one, uint32_t number);
 /** A get; SPILLKV_ECORRUPT when the value is not the one of that version and size. */

@@ -222,7 +222,7 @@ static void overwrite_row(uint32_t id)
     cr_assert_eq(skv_store_write(one.shard->store, &batch), SPILLKV_OK);
 }
 
-Test(find, damaged_entry_is_reported_by_every_operation_and_stays_counted)
+Test(find, damaged_entry_is_reported_until_its_key_is_set_and_stays_counted)
 {
     fill(3, 100);
     cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
@@ -232,8 +232,16 @@ Test(find, damaged_entry_is_reported_by_every_operation_and_stays_counted)
     cr_expect_eq(one_shard_peek(&one, 1, 1, 100), SPILLKV_ECORRUPT);
     cr_expect_eq(one_shard_get(&one, 1, 1, 100), SPILLKV_ECORRUPT);
     cr_expect_eq(skv_shard_has(one.shard, &key), SPILLKV_ECORRUPT);
-    cr_expect_eq(one_shard_set(&one, 1, 2, 100), SPILLKV_ECORRUPT);
     cr_expect_eq(one_shard_del(&one, 1), SPILLKV_ECORRUPT);
     cr_expect_eq(skv_shard_count(one.shard), 3);
+    cr_expect_eq(one_shard_set(&one, 9, 1, 100), SPILLKV_OK, "and opens a segment");
+    cr_expect_eq(one_shard_accept(&one, 1, 2, 100), SPILLKV_OK);
+    cr_expect_eq(one_shard_get(&one, 1, 2, 100), SPILLKV_OK);
+    cr_expect_eq(skv_shard_resolve_inbox(one.shard), SPILLKV_ECORRUPT);
+    cr_expect_eq(one_shard_get(&one, 1, 2, 100), SPILLKV_OK);
+    cr_expect_eq(skv_shard_has(one.shard, &key), SPILLKV_OK);
+    cr_expect_eq(skv_shard_count(one.shard), 4);
+    cr_expect_eq(one_shard_set(&one, 1, 2, 5000), SPILLKV_ECORRUPT);
+    cr_expect_eq(one_shard_get(&one, 1, 2, 100), SPILLKV_OK);
     cr_expect(skv_shard_check(one.shard));
 }
