@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "compare_report.h"
 #include "interrupt.h"
 #include "progress.h"
-#include "size.h"
 #include "workload.h"
 
 static const struct engine *const engines[] = {&engine_spillkv, &engine_sqlite};
@@ -58,44 +58,25 @@ struct arguments {
     bool json;
 };
 
-static uint64_t need_number(struct argp_state *state, const char *text, uint64_t min, uint64_t max)
-{
-    uint64_t number;
-    if (!number_parse(text, min, max, &number)) {
-        argp_error(state, "'%s' is not a number from %llu to %llu", text, (unsigned long long)min,
-                   (unsigned long long)max);
-    }
-    return number;
-}
-
-static uint64_t need_size(struct argp_state *state, const char *text, uint64_t min, uint64_t max)
-{
-    uint64_t size;
-    if (!size_parse(text, &size) || size < min || size > max) {
-        argp_error(state, "'%s' is not a size like 64M, 1.5G or 1000000, or out of range", text);
-    }
-    return size;
-}
-
 static error_t parse_workload(int key, char *value, struct argp_state *state)
 {
     struct arguments *const arguments = state->input;
     struct run_options *const run = &arguments->compare.options;
     switch (key) {
     case 'n':
-        run->entries = need_number(state, value, 1, WORKLOAD_ENTRIES_MAX);
+        run->entries = arguments_number(state, value, 1, WORKLOAD_ENTRIES_MAX);
         return 0;
     case OPTION_KEY_SIZE:
-        run->key_size = need_size(state, value, WORKLOAD_KEY_MIN, WORKLOAD_KEY_MAX);
+        run->key_size = arguments_size(state, value, WORKLOAD_KEY_MIN, WORKLOAD_KEY_MAX);
         return 0;
     case OPTION_VALUE_SIZE:
-        run->value_size = need_size(state, value, 0, VALUE_MOST);
+        run->value_size = arguments_size(state, value, 0, VALUE_MOST);
         return 0;
     case 'r':
-        run->reads = need_number(state, value, 1, UINT64_C(1) << 40);
+        run->reads = arguments_number(state, value, 1, UINT64_C(1) << 40);
         return 0;
     case OPTION_SEED:
-        run->seed = need_number(state, value, 0, UINT32_MAX);
+        run->seed = arguments_number(state, value, 0, UINT32_MAX);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -108,10 +89,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     struct run_options *const run = &arguments->compare.options;
     switch (key) {
     case 'm':
-        run->max_mem = need_size(state, value, 1 << 20, UINT64_C(1) << 40);
+        run->max_mem = arguments_size(state, value, 1 << 20, UINT64_C(1) << 40);
         return 0;
     case 't':
-        run->threads = (unsigned)need_number(state, value, 1, RUN_THREADS_MAX);
+        run->threads = (unsigned)arguments_number(state, value, 1, RUN_THREADS_MAX);
         return 0;
     case 'p':
         run->folder = value;
@@ -120,13 +101,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->engines = value;
         return 0;
     case OPTION_SQLITE_ENTRIES:
-        arguments->sqlite_entries = need_number(state, value, 1, WORKLOAD_ENTRIES_MAX);
+        arguments->sqlite_entries = arguments_number(state, value, 1, WORKLOAD_ENTRIES_MAX);
         return 0;
     case OPTION_SECONDS:
-        run->seconds = (double)need_number(state, value, 1, 1000000);
+        run->seconds = (double)arguments_number(state, value, 1, 1000000);
         return 0;
     case 'R':
-        arguments->compare.rounds = (unsigned)need_number(state, value, 1, MEDIAN_MAX);
+        arguments->compare.rounds = (unsigned)arguments_number(state, value, 1, MEDIAN_MAX);
         return 0;
     case OPTION_JSON:
         arguments->json = true;
@@ -139,31 +120,24 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* Fills in the columns from the list of names. */
-static bool choose_engines(struct arguments *arguments)
+/* Adds a column for the engine of that name; false after a message. */
+static bool add_engine(void *context, const char *name)
 {
+    struct arguments *const arguments = context;
     struct compare *const compare = &arguments->compare;
-    char *const list = strdup(arguments->engines);
-    char *rest = NULL;
-    bool known = list != NULL;
-    for (char *name = known ? strtok_r(list, ",", &rest) : NULL; name != NULL && known;
-         name = strtok_r(NULL, ",", &rest)) {
-        size_t i = 0;
-        while (i < ENGINES && strcmp(engines[i]->name, name) != 0) {
-            i++;
-        }
-        known = i < ENGINES && compare->columns < COMPARE_ENGINES_MAX;
-        if (known) {
-            const bool fewer = engines[i] == &engine_sqlite && arguments->sqlite_entries != 0;
-            struct compare_column *const column = &compare->column[compare->columns++];
-            column->engine = engines[i];
-            column->entries = fewer ? arguments->sqlite_entries : compare->options.entries;
-        } else {
-            error(0, 0, "no engine '%s'", name);
-        }
+    size_t i = 0;
+    while (i < ENGINES && strcmp(engines[i]->name, name) != 0) {
+        i++;
     }
-    free(list);
-    return known && compare->columns != 0;
+    if (i == ENGINES || compare->columns == COMPARE_ENGINES_MAX) {
+        error(0, 0, "no engine '%s'", name);
+        return false;
+    }
+    const bool fewer = engines[i] == &engine_sqlite && arguments->sqlite_entries != 0;
+    struct compare_column *const column = &compare->column[compare->columns++];
+    column->engine = engines[i];
+    column->entries = fewer ? arguments->sqlite_entries : compare->options.entries;
+    return true;
 }
 
 static bool run_rounds(struct compare *compare)
@@ -208,7 +182,8 @@ int main(int argc, char **argv)
     };
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     interrupt_catch();
-    if (!choose_engines(&arguments)) {
+    if (!arguments_each(arguments.engines, add_engine, &arguments) ||
+        arguments.compare.columns == 0) {
         return EXIT_FAILURE;
     }
     if (!run_rounds(&arguments.compare)) {

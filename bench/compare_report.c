@@ -9,11 +9,11 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "json_out.h"
 #include "size.h"
 
-#define JSON_DECIMALS 8
-#define NAME_WIDTH    18
-#define COLUMN_WIDTH  14
+#define NAME_WIDTH   18
+#define COLUMN_WIDTH 14
 
 enum unit {
     UNIT_RATE,
@@ -288,10 +288,5 @@ bool compare_print_json(FILE *stream, const struct compare *compare)
                   (json_int_t)options->reads, "max_mem", (json_int_t)options->max_mem, "threads",
                   (int)options->threads, "seed", (json_int_t)options->seed, "rounds",
                   (int)compare->rounds, "verified", compare_verified(compare), "engines", engines);
-    const bool written =
-        root != NULL &&
-        json_dumpf(root, stream, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_DECIMALS)) == 0 &&
-        fputc('\n', stream) != EOF;
-    json_decref(root);
-    return written;
+    return json_out(stream, root);
 }

@@ -14,15 +14,16 @@
 
 #include <spillkv/spillkv.h>
 
+#include "arguments.h"
+#include "json_out.h"
 #include "progress.h"
 #include "size.h"
 #include "workload.h"
 
 /* The cold part adds several samples a round. */
-#define ROUNDS_MAX    30u
-#define GENERATED     ((uint64_t)2000000)
-#define VALUE_MOST    1024
-#define JSON_DECIMALS 8
+#define ROUNDS_MAX 30u
+#define GENERATED  ((uint64_t)2000000)
+#define VALUE_MOST 1024
 
 static const struct part {
     const char *name;
@@ -113,31 +114,21 @@ double micro_check_ns(const struct micro *micro, size_t value_size)
     return (double)(micro_thread_ns() - began) / (double)GENERATED;
 }
 
-static uint64_t need_number(struct argp_state *state, const char *text, uint64_t min, uint64_t max)
-{
-    uint64_t number;
-    if (!number_parse(text, min, max, &number)) {
-        argp_error(state, "'%s' is not a number from %llu to %llu", text, (unsigned long long)min,
-                   (unsigned long long)max);
-    }
-    return number;
-}
-
 static error_t parse_numbers(int key, char *value, struct argp_state *state)
 {
     struct micro *const micro = &((struct arguments *)state->input)->micro;
     switch (key) {
     case 'n':
-        micro->entries = need_number(state, value, 1000, UINT64_C(1) << 31);
+        micro->entries = arguments_number(state, value, 1000, UINT64_C(1) << 31);
         return 0;
     case OPTION_COLD:
-        micro->cold_entries = need_number(state, value, 1000, UINT64_C(1) << 28);
+        micro->cold_entries = arguments_number(state, value, 1000, UINT64_C(1) << 28);
         return 0;
     case OPTION_HOT:
-        micro->hot_entries = need_number(state, value, 1000, UINT64_C(1) << 28);
+        micro->hot_entries = arguments_number(state, value, 1000, UINT64_C(1) << 28);
         return 0;
     case 'r':
-        micro->reads = need_number(state, value, 1, UINT64_C(1) << 32);
+        micro->reads = arguments_number(state, value, 1, UINT64_C(1) << 32);
         return 0;
     case 'm':
         if (!size_parse(value, &micro->max_mem)) {
@@ -145,10 +136,10 @@ static error_t parse_numbers(int key, char *value, struct argp_state *state)
         }
         return 0;
     case 's':
-        micro->shards = (uint32_t)need_number(state, value, 0, SPILLKV_SHARDS_MAX);
+        micro->shards = (uint32_t)arguments_number(state, value, 0, SPILLKV_SHARDS_MAX);
         return 0;
     case OPTION_SEED:
-        micro->seed = need_number(state, value, 0, UINT32_MAX);
+        micro->seed = arguments_number(state, value, 0, UINT32_MAX);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -163,10 +154,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->parts = value;
         return 0;
     case 'R':
-        arguments->rounds = (unsigned)need_number(state, value, 1, ROUNDS_MAX);
+        arguments->rounds = (unsigned)arguments_number(state, value, 1, ROUNDS_MAX);
         return 0;
     case 'c':
-        arguments->cpu = (int)need_number(state, value, 0, CPU_SETSIZE - 1);
+        arguments->cpu = (int)arguments_number(state, value, 0, CPU_SETSIZE - 1);
         return 0;
     case 'p':
         arguments->micro.folder = value;
@@ -182,36 +173,29 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* Turns the list of names into flags; false after a message. */
-static bool choose_parts(const char *names, bool chosen[PARTS])
+/* Sets the flag of the part of that name; false after a message. */
+static bool choose_part(void *context, const char *name)
 {
-    char *const list = names != NULL ? strdup(names) : NULL;
-    char *rest = NULL;
-    bool known = names == NULL || list != NULL;
-    for (size_t i = 0; i < PARTS; i++) {
-        chosen[i] = names == NULL;
+    bool *const chosen = context;
+    size_t i = 0;
+    while (i < PARTS && strcmp(parts[i].name, name) != 0) {
+        i++;
     }
-    for (char *name = list != NULL ? strtok_r(list, ",", &rest) : NULL; name != NULL && known;
-         name = strtok_r(NULL, ",", &rest)) {
-        size_t i = 0;
-        while (i < PARTS && strcmp(parts[i].name, name) != 0) {
-            i++;
-        }
-        known = i < PARTS;
-        if (known) {
-            chosen[i] = true;
-        } else {
-            error(0, 0, "no part '%s'", name);
-        }
+    if (i == PARTS) {
+        error(0, 0, "no part '%s'", name);
+        return false;
     }
-    free(list);
-    return known;
+    chosen[i] = true;
+    return true;
 }
 
 static bool measure(struct arguments *arguments)
 {
     bool chosen[PARTS];
-    if (!choose_parts(arguments->parts, chosen)) {
+    for (size_t i = 0; i < PARTS; i++) {
+        chosen[i] = arguments->parts == NULL;
+    }
+    if (arguments->parts != NULL && !arguments_each(arguments->parts, choose_part, chosen)) {
         return false;
     }
     for (unsigned round = 0; round < arguments->rounds; round++) {
@@ -253,12 +237,7 @@ static bool print_json(const struct arguments *arguments)
         (json_int_t)arguments->micro.hot_entries, "reads", (json_int_t)arguments->micro.reads,
         "max_mem", (json_int_t)arguments->micro.max_mem, "rounds", (int)arguments->rounds, "cpu",
         arguments->cpu, "figures", figures_json(&arguments->micro.figures));
-    const bool written =
-        root != NULL &&
-        json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_DECIMALS)) == 0 &&
-        putchar('\n') != EOF;
-    json_decref(root);
-    return written;
+    return json_out(stdout, root);
 }
 
 int main(int argc, char **argv)
