@@ -9,16 +9,15 @@
  */
 #include "progress.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "size.h"
 
 #define SAMPLE_NS 5000000u
@@ -57,20 +56,7 @@ uint64_t progress_now_ns(void)
 
 uint64_t progress_anonymous_memory(void)
 {
-    static const char name[] = "RssAnon:";
-    char text[4096];
-    const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return 0;
-    }
-    const ssize_t size = read(file, text, sizeof text - 1);
-    close(file);
-    if (size <= 0) {
-        return 0;
-    }
-    text[size] = '\0';
-    const char *const found = strstr(text, name);
-    return found != NULL ? strtoull(found + sizeof name - 1, NULL, 10) * 1024 : 0;
+    return memory_figure(0, "RssAnon");
 }
 
 static void clear_bar(void)
