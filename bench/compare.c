@@ -92,7 +92,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         run->max_mem = arguments_size(state, value, 1 << 20, UINT64_C(1) << 40);
         return 0;
     case 't':
-        run->threads = (unsigned)arguments_number(state, value, 1, RUN_THREADS_MAX);
+        run->threads = (unsigned)arguments_number(state, value, 1, CREW_THREADS_MAX);
         return 0;
     case 'p':
         run->folder = value;

@@ -22,12 +22,12 @@ enum unit {
     UNIT_BYTES
 };
 
-static double rate(const struct run_phase *phase)
+static double rate(const struct crew_times *phase)
 {
     return phase->seconds > 0 ? (double)phase->operations / phase->seconds : 0;
 }
 
-static double cpu_ns(const struct run_phase *phase)
+static double cpu_ns(const struct crew_times *phase)
 {
     return phase->operations != 0 ? phase->cpu_seconds * 1e9 / (double)phase->operations : 0;
 }
@@ -139,9 +139,9 @@ static struct run_result sums(const struct compare *compare, const struct compar
     struct run_result sum = {0};
     for (unsigned i = 0; i < compare->rounds; i++) {
         const struct run_result *const result = &column->rounds[i];
-        sum.missing += result->missing;
-        sum.wrong += result->wrong;
-        sum.failed += result->failed;
+        sum.findings.missing += result->findings.missing;
+        sum.findings.wrong += result->findings.wrong;
+        sum.findings.failed += result->findings.failed;
         sum.get.operations += result->get.operations;
         sum.load.stopped = sum.load.stopped || result->load.stopped;
         sum.get.stopped = sum.get.stopped || result->get.stopped;
@@ -153,7 +153,7 @@ bool compare_verified(const struct compare *compare)
 {
     for (unsigned i = 0; i < compare->columns; i++) {
         const struct run_result sum = sums(compare, &compare->column[i]);
-        if (sum.missing != 0 || sum.wrong != 0 || sum.failed != 0) {
+        if (sum.findings.missing != 0 || sum.findings.wrong != 0 || sum.findings.failed != 0) {
             return false;
         }
     }
@@ -221,7 +221,7 @@ static void print_notes(FILE *stream, const struct compare *compare)
         fprintf(stream,
                 "  %" PRIu64 " values read and compared: %" PRIu64 " missing, %" PRIu64
                 " wrong; %" PRIu64 " calls failed\n",
-                sum.get.operations, sum.missing, sum.wrong, sum.failed);
+                sum.get.operations, sum.findings.missing, sum.findings.wrong, sum.findings.failed);
     }
 }
 
@@ -256,8 +256,8 @@ static json_t *column_json(const struct compare *compare, const struct compare_c
         "{s:s, s:s, s:I, s:I, s:b, s:b, s:I, s:I, s:I}", "engine", column->engine->name, "about",
         column->engine->about, "entries_wanted", (json_int_t)column->entries, "entries_loaded",
         (json_int_t)column->rounds[0].load.operations, "load_stopped", sum.load.stopped,
-        "get_stopped", sum.get.stopped, "missing", (json_int_t)sum.missing, "wrong",
-        (json_int_t)sum.wrong, "failed", (json_int_t)sum.failed);
+        "get_stopped", sum.get.stopped, "missing", (json_int_t)sum.findings.missing, "wrong",
+        (json_int_t)sum.findings.wrong, "failed", (json_int_t)sum.findings.failed);
     for (size_t r = 0; r < ROWS; r++) {
         json_t *const rounds = json_array();
         for (unsigned i = 0; i < compare->rounds; i++) {

@@ -10,9 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crew.h"
 #include "engine.h"
-
-#define RUN_THREADS_MAX 256u
 
 struct run_options {
     uint64_t entries;
@@ -27,26 +26,13 @@ struct run_options {
     bool quiet;
 };
 
-struct run_phase {
-    uint64_t operations;
-    double seconds;     /* until all is done, flush included */
-    double cpu_seconds; /* of the whole process */
-    double p50_ns;      /* with the making of key and value, which is some 30 ns */
-    double p99_ns;
-    double p999_ns;
-    double max_ns;
-    bool stopped; /* the time was up before the end */
-};
-
 struct run_result {
-    struct run_phase load;
-    struct run_phase get;
+    struct crew_times load;
+    struct crew_times get;
     uint64_t memory_peak; /* anonymous memory above what it was before opening */
     uint64_t memory_end;  /* the same after the reads */
     uint64_t file_bytes;  /* after the load */
-    uint64_t missing;     /* reads that found nothing */
-    uint64_t wrong;       /* reads that found another value */
-    uint64_t failed;      /* calls that failed */
+    struct crew_findings findings;
 };
 
 /** @return false after a message */
