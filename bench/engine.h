@@ -17,6 +17,7 @@
 struct engine_options {
     const char *path; /* an empty directory */
     uint64_t max_mem; /* bytes */
+    uint32_t shards;  /* where an engine has some; 0: it chooses */
 };
 
 enum engine_answer {

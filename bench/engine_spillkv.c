@@ -20,6 +20,7 @@ static void *open_store(const struct engine_options *options)
     spillkv_options_init(&own);
     own.path = options->path;
     own.max_mem = options->max_mem;
+    own.shards = options->shards;
     return check(spillkv_open(&own, &kv), "open") ? kv : NULL;
 }
 

@@ -2,58 +2,21 @@
 #include "run.h"
 
 #include "child.h"
+#include "entries.h"
 #include "progress.h"
 #include "scratch.h"
-#include "workload.h"
 
 /* Of the time of a run the load may take so much. */
 #define LOAD_SHARE 0.75
 
 /* What a child and its parent share. */
 struct run {
-    const struct engine *engine;
     const struct run_options *options;
     const char *path;
-    void *db;
-    uint64_t loaded;
+    struct entries entries;
     struct crew crew;
     struct run_result result;
 };
-
-static void set_one(struct crew_worker *worker, uint64_t index)
-{
-    const struct run *const run = worker->context;
-    const struct run_options *const options = run->options;
-    workload_key(options->seed, index, worker->key, options->key_size);
-    workload_value(worker->key, worker->value, options->value_size);
-    worker->findings.failed += !run->engine->set(run->db, worker->key, options->key_size,
-                                                 worker->value, options->value_size);
-}
-
-static void get_one(struct crew_worker *worker, uint64_t index)
-{
-    (void)index;
-    const struct run *const run = worker->context;
-    const struct run_options *const options = run->options;
-    size_t size = 0;
-    workload_key(options->seed, workload_below(&worker->random, run->loaded), worker->key,
-                 options->key_size);
-    const enum engine_answer answer = run->engine->get(run->db, worker->key, options->key_size,
-                                                       worker->value, options->value_size, &size);
-    if (answer == ENGINE_FOUND) {
-        worker->findings.wrong +=
-            size != options->value_size || !workload_value_is(worker->key, worker->value, size);
-    } else {
-        worker->findings.missing += answer == ENGINE_MISSING;
-        worker->findings.failed += answer == ENGINE_FAILED;
-    }
-}
-
-static bool flush(void *context)
-{
-    const struct run *const run = context;
-    return run->engine->flush(run->db);
-}
 
 /* The phases of an engine that is open. */
 static bool load_and_read(struct run *run)
@@ -62,18 +25,18 @@ static bool load_and_read(struct run *run)
     struct crew_work work = {.name = "load",
                              .total = options->entries,
                              .seconds = options->seconds * LOAD_SHARE,
-                             .operate = set_one,
-                             .finish = flush,
-                             .context = run};
+                             .operate = entries_set,
+                             .finish = entries_flush,
+                             .context = &run->entries};
     if (!crew_run(&run->crew, &work, &run->result.load)) {
         return false;
     }
     run->result.file_bytes = scratch_bytes(run->path);
-    run->loaded = run->result.load.operations;
+    run->entries.count = run->result.load.operations;
     work.name = "get";
     work.total = options->reads;
     work.seconds = options->seconds * (1 - LOAD_SHARE);
-    work.operate = get_one;
+    work.operate = entries_get;
     return crew_run(&run->crew, &work, &run->result.get);
 }
 
@@ -93,12 +56,12 @@ static bool run_here(void *context)
     done = done && progress_start(options->quiet, baseline);
     if (done) {
         const struct engine_options own = {.path = run->path, .max_mem = options->max_mem};
-        run->db = run->engine->open(&own);
-        done = run->db != NULL && load_and_read(run);
+        run->entries.db = run->entries.engine->open(&own);
+        done = run->entries.db != NULL && load_and_read(run);
         run->result.memory_end = above(progress_anonymous_memory(), baseline);
         run->result.memory_peak = above(progress_stop(), baseline);
-        if (run->db != NULL) {
-            done = run->engine->close(run->db) && done;
+        if (run->entries.db != NULL) {
+            done = run->entries.engine->close(run->entries.db) && done;
         }
     }
     run->result.findings = crew_findings(&run->crew);
@@ -114,9 +77,12 @@ bool run_engine(const struct engine *engine, const struct run_options *options,
     char *const path = run != NULL ? scratch_make(options->folder) : NULL;
     bool done = false;
     if (path != NULL) {
-        run->engine = engine;
         run->options = options;
         run->path = path;
+        run->entries = (struct entries){.engine = engine,
+                                        .seed = options->seed,
+                                        .key_size = options->key_size,
+                                        .value_size = options->value_size};
         done = child_run(run_here, run);
         *result_out = run->result;
     }
