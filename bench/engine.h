@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct engine_options {
     const char *path; /* an empty directory */
@@ -26,9 +27,18 @@ enum engine_answer {
     ENGINE_FAILED /* after a message */
 };
 
+/** What an engine says of its memory, in bytes; 0 where it says nothing. */
+struct engine_account {
+    uint64_t charged; /* all that counts against max_mem */
+    uint64_t entries; /* of it, what holds entries, with the garbage between them */
+    uint64_t table;   /* of it, what finds them */
+    uint64_t live;    /* of what holds entries, at least this much is not garbage */
+};
+
 struct engine {
     const char *name;
     const char *about; /* how it is set up, in a line */
+    bool evicts;       /* entries may go missing when memory is used up */
 
     /** Opens an empty store; NULL after a message. */
     void *(*open)(const struct engine_options *options);
@@ -41,8 +51,20 @@ struct engine {
     bool (*flush)(void *db);
     /** Closes and frees; files may stay; false after a message. */
     bool (*close)(void *db);
+
+    /* What only the benchmark rss needs; others may leave it out. */
+
+    /** Says why the engine cannot be used here; NULL if it can. */
+    const char *(*lacks)(void);
+    /** Removes a key. */
+    enum engine_answer (*del)(void *db, const void *key, size_t key_size);
+    /** Reports its memory, also while others set and get; false after a message. */
+    bool (*account)(void *db, struct engine_account *out);
+    /** The process that holds the entries; 0: this one. */
+    pid_t (*process)(void *db);
 };
 
+extern const struct engine engine_redis;
 extern const struct engine engine_spillkv;
 extern const struct engine engine_sqlite;
 

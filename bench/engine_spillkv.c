@@ -5,6 +5,9 @@
 
 #include "engine.h"
 
+/* Bytes before key and value of an entry in RAM: the statistics tell those of keys and values. */
+#define ENTRY_HEADER 8u
+
 static bool check(spillkv_status status, const char *what)
 {
     if (status != SPILLKV_OK) {
@@ -54,6 +57,39 @@ static bool close_store(void *db)
     return check(spillkv_close(db), "close");
 }
 
+static const char *lacks(void)
+{
+    return NULL;
+}
+
+static enum engine_answer del(void *db, const void *key, size_t key_size)
+{
+    const spillkv_status status = spillkv_del(db, key, key_size);
+    if (status == SPILLKV_OK) {
+        return ENGINE_FOUND;
+    }
+    return status == SPILLKV_NOT_FOUND || check(status, "del") ? ENGINE_MISSING : ENGINE_FAILED;
+}
+
+static bool account(void *db, struct engine_account *out)
+{
+    spillkv_stats_data stats;
+    const spillkv_status status = spillkv_stats(db, &stats);
+    *out = (struct engine_account){
+        .charged = stats.memory.total,
+        .entries = stats.memory.entries,
+        .table = stats.memory.table,
+        .live = stats.total.bytes_ram + stats.total.entries_ram * ENTRY_HEADER,
+    };
+    return check(status, "stats");
+}
+
+static pid_t process(void *db)
+{
+    (void)db;
+    return 0;
+}
+
 const struct engine engine_spillkv = {
     .name = "spillkv",
     .about = "defaults",
@@ -62,4 +98,8 @@ const struct engine engine_spillkv = {
     .get = get,
     .flush = flush,
     .close = close_store,
+    .lacks = lacks,
+    .del = del,
+    .account = account,
+    .process = process,
 };
