@@ -30,7 +30,7 @@ static const struct part {
     bool (*measure)(struct micro *micro);
 } parts[] = {
     {"load", micro_load},   {"spill", micro_spill}, {"cold", micro_cold},
-    {"table", micro_table}, {"hot", micro_hot},
+    {"table", micro_table}, {"hot", micro_hot},     {"memory", micro_memory},
 };
 
 #define PARTS (sizeof parts / sizeof *parts)
@@ -43,10 +43,11 @@ enum long_option {
 };
 
 static const struct argp_option option_list[] = {
-    {"parts", 'P', "LIST", 0, "Parts, comma-separated (load,spill,cold,table,hot)", 1},
+    {"parts", 'P', "LIST", 0, "Parts, comma-separated (load,spill,cold,table,hot,memory)", 1},
     {"rounds", 'R', "N", 0, "Rounds of each part; medians are shown (3)", 1},
     {"cpu", 'c', "N", 0, "Run all threads on this processor", 1},
-    {"entries", 'n', "N", 0, "Entries of the load and of the table (10000000)", 2},
+    {"entries", 'n', "N", 0, "Entries of the load and of the table, most keys spilled (10000000)",
+     2},
     {"cold-entries", OPTION_COLD, "N", 0, "Entries that are spilled and read back (2000000)", 2},
     {"hot-entries", OPTION_HOT, "N", 0, "Entries that stay in memory (1000000)", 2},
     {"reads", 'r', "N", 0, "Reads in each measurement of spilled gets (200000)", 2},

@@ -50,5 +50,6 @@ bool micro_spill(struct micro *micro);
 bool micro_cold(struct micro *micro);
 bool micro_table(struct micro *micro);
 bool micro_hot(struct micro *micro);
+bool micro_memory(struct micro *micro);
 
 #endif

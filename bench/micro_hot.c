@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /**
- * Everything stays in memory: what sets and gets of one thread cost, and how much memory an entry
- * takes beside its key and value.
+ * Everything stays in memory: what sets and gets of one thread cost.
  */
 #include <error.h>
 
@@ -13,9 +12,9 @@
 #define SPARE        2
 #define MEMORY_LEAST ((uint64_t)64 << 20)
 
-static uint64_t budget_for(uint64_t entries, size_t value_size)
+static uint64_t budget_for(uint64_t entries)
 {
-    return entries * (MICRO_KEY_SIZE + value_size + 32) * SPARE + MEMORY_LEAST;
+    return entries * (MICRO_KEY_SIZE + MICRO_VALUE_SIZE + 32) * SPARE + MEMORY_LEAST;
 }
 
 /* All entries are in memory and nowhere else. */
@@ -58,34 +57,12 @@ static bool measure_speed(struct micro *micro, struct micro_kv *kv)
     return micro_kv_stats(kv, &stats) && is_resident(&stats, entries);
 }
 
-static bool measure_overhead(struct micro *micro, uint64_t entries, size_t value_size,
-                             const char *name)
-{
-    struct micro_kv kv;
-    spillkv_stats_data stats;
-    if (!micro_kv_open(&kv, micro, budget_for(entries, value_size))) {
-        return false;
-    }
-    bool done = micro_kv_fill(&kv, micro, entries, value_size) && micro_kv_stats(&kv, &stats) &&
-                is_resident(&stats, entries);
-    if (done) {
-        const uint64_t payload = entries * (MICRO_KEY_SIZE + value_size);
-        figures_add(&micro->figures, SECTION, name, "bytes",
-                    (double)(stats.memory.entries + stats.memory.table - payload) /
-                        (double)entries);
-    }
-    return micro_kv_close(&kv) && done;
-}
-
 bool micro_hot(struct micro *micro)
 {
     struct micro_kv kv;
-    if (!micro_kv_open(&kv, micro, budget_for(micro->hot_entries, MICRO_VALUE_SIZE))) {
+    if (!micro_kv_open(&kv, micro, budget_for(micro->hot_entries))) {
         return false;
     }
     const bool done = measure_speed(micro, &kv);
-    return micro_kv_close(&kv) && done &&
-           measure_overhead(micro, micro->hot_entries, 16, "memory beside 16 + 16 bytes") &&
-           measure_overhead(micro, micro->hot_entries, 100, "memory beside 16 + 100 bytes") &&
-           measure_overhead(micro, micro->hot_entries / 4, 1000, "memory beside 16 + 1000 bytes");
+    return micro_kv_close(&kv) && done;
 }

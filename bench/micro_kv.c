@@ -6,7 +6,7 @@
 #include "scratch.h"
 #include "workload.h"
 
-#define VALUE_MOST 1024
+#define VALUE_MOST 4096
 
 static bool check(spillkv_status status, const char *what)
 {
