@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Installs what the build, the tests and the tools need (Debian and its relatives). Only what is
-# missing; asks for nothing.
+# missing; asks for nothing. Of Redis the tools are enough: they hold the server, without a service.
 set -euo pipefail
 
 packages=(
@@ -9,6 +9,7 @@ packages=(
     libsqlite3-dev libxxhash-dev libjemalloc-dev
     libcriterion-dev
     libgsl-dev libjansson-dev sqlite3
+    libhiredis-dev redis-tools gnuplot-nox
     clang-14 libclang-rt-14-dev clang clang-tidy clang-format cppcheck
 )
 
