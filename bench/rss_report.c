@@ -15,6 +15,7 @@ struct summary {
     uint64_t rss_most;
     uint64_t rss_last;
     double held_least;
+    bool stopped; /* a phase may have ended before the budget was full */
 };
 
 static double part(uint64_t bytes, uint64_t max_mem)
@@ -37,6 +38,7 @@ static struct summary summarize(const struct rss_run *run)
         sum.rss_most = phase->rss_most > sum.rss_most ? phase->rss_most : sum.rss_most;
         sum.rss_last = phase->rss_last;
         sum.held_least = share < sum.held_least ? share : sum.held_least;
+        sum.stopped = sum.stopped || phase->times.stopped;
     }
     return sum;
 }
@@ -115,13 +117,14 @@ void rss_print_final(FILE *stream, struct rss_run *const *runs, unsigned count)
         char most[SIZE_TEXT];
         char last[SIZE_TEXT];
         char text[SIZE_TEXT];
-        fprintf(stream, "%-12s %-8s %10s %11s %6.1f%% %11s %6.1f%% %9.1f%%  %s%s\n",
+        fprintf(stream, "%-12s %-8s %10s %11s %6.1f%% %11s %6.1f%% %9.1f%%  %s%s%s\n",
                 run->churn->name, run->engine->name, size_format(max_mem, memory),
                 size_format(sum.rss_most, most), 100 * part(sum.rss_most, max_mem),
                 size_format(sum.rss_last, last), 100 * part(sum.rss_last, max_mem),
                 100 * sum.held_least,
                 run->done ? verdict(sum.rss_most, max_mem, text) : "did not get to the end",
-                run->done && sum.held_least < HELD_LEAST ? "; held: MISSED 95 %" : "");
+                run->done && sum.held_least < HELD_LEAST ? "; held: MISSED 95 %" : "",
+                sum.stopped ? "; phases were stopped" : "");
     }
     for (unsigned i = 0; i < count; i++) {
         const struct crew_findings *const found = &runs[i]->findings;
