@@ -83,6 +83,8 @@ static void note_change(struct skv_pieces *pieces, uint32_t number)
     const bool was_empty = (group->empty & bit) != 0;
     const bool empty = is_empty(pieces, piece);
     group->empty = empty ? group->empty | bit : group->empty & ~bit;
+    const bool split = piece->base != NULL && !piece->huge;
+    group->split = split ? group->split | bit : group->split & ~bit;
     pieces->empty_count += (uint32_t)empty - (uint32_t)was_empty;
     if (piece->idle != 0 && group_number < pieces->idle_hint) {
         pieces->idle_hint = group_number;
@@ -296,18 +298,34 @@ void skv_pieces_give(struct skv_pieces *pieces, struct skv_span span)
     }
 }
 
-static uint32_t find_highest_idle(struct skv_pieces *pieces)
+/* How willingly the idle segments of a piece are purged: rather of pieces on small pages than
+   of empty ones, rather of those than of others, then of those that have many. */
+static uint32_t purge_rank(const struct skv_piece_group *group, uint32_t i)
 {
-    for (uint32_t i = pieces->groups; i > pieces->idle_hint; i--) {
-        const uint64_t bits = group_at(pieces, i - 1)->idle;
-        if (bits != 0) {
-            return (i - 1) * SKV_PIECE_GROUP + highest(bits);
-        }
-    }
-    return SKV_PIECE_NONE;
+    const uint32_t split = (uint32_t)(group->split >> i & 1);
+    const uint32_t empty = (uint32_t)(group->empty >> i & 1);
+    return split << 8 | empty << 7 | count_bits(group->pieces[i].idle);
 }
 
-/* Purges idle segments of the piece from the highest down, each run with one call. */
+static uint32_t find_to_purge(struct skv_pieces *pieces)
+{
+    uint32_t best = SKV_PIECE_NONE;
+    uint32_t best_rank = 0;
+    for (uint32_t g = pieces->idle_hint; g < pieces->groups; g++) {
+        const struct skv_piece_group *const group = group_at(pieces, g);
+        for (uint64_t bits = group->idle; bits != 0; bits &= bits - 1) {
+            const uint32_t rank = purge_rank(group, lowest(bits));
+            if (rank >= best_rank) {
+                best = g * SKV_PIECE_GROUP + lowest(bits);
+                best_rank = rank;
+            }
+        }
+    }
+    return best;
+}
+
+/* Purges idle segments of the piece from the highest down, each run with one call. Of one that
+   was on huge pages all of them: it is no longer worth more whole, and others stay so. */
 static uint64_t purge_piece(struct skv_pieces *pieces, uint32_t number, uint64_t bytes)
 {
     struct skv_piece *const piece = piece_at(pieces, number);
@@ -315,6 +333,7 @@ static uint64_t purge_piece(struct skv_pieces *pieces, uint32_t number, uint64_t
         /* Else the kernel would fill the holes up again. */
         skv_pages_advise(piece->base, piece_bytes(pieces), false);
         piece->huge = false;
+        bytes = UINT64_MAX;
     }
     uint64_t gone = 0;
     while (piece->idle != 0 && gone < bytes) {
@@ -331,17 +350,20 @@ static uint64_t purge_piece(struct skv_pieces *pieces, uint32_t number, uint64_t
                         (last + 1 - begin) * pieces->segment_bytes);
     }
     note_change(pieces, number);
+    if (piece->idle == 0 && is_empty(pieces, piece)) {
+        (void)drop_piece(pieces, number);
+    }
     return gone;
 }
 
 uint64_t skv_pieces_purge(struct skv_pieces *pieces, uint64_t bytes)
 {
     uint64_t gone = 0;
-    while (gone < bytes && pieces->empty_count != 0) {
+    while (pieces->empty_count != 0 && gone + piece_bytes(pieces) <= bytes) {
         gone += drop_piece(pieces, find_highest_empty(pieces));
     }
     while (gone < bytes) {
-        const uint32_t number = find_highest_idle(pieces);
+        const uint32_t number = find_to_purge(pieces);
         if (number == SKV_PIECE_NONE) {
             break;
         }
@@ -372,6 +394,7 @@ static void check_piece(const struct skv_pieces *pieces, const struct skv_piece_
     SKV_CHECK((piece->idle & piece->purged) == 0);
     SKV_CHECK(((piece->idle | piece->purged) & ~all_segments(pieces)) == 0);
     SKV_CHECK((group->empty >> i & 1) == is_empty(pieces, piece));
+    SKV_CHECK((group->split >> i & 1) == (piece->base != NULL && !piece->huge));
     SKV_CHECK(!piece->huge || piece->purged == 0);
     SKV_CHECK(piece->idle == 0 || number / SKV_PIECE_GROUP >= pieces->idle_hint);
     SKV_CHECK(piece->purged == 0 || number / SKV_PIECE_GROUP >= pieces->purged_hint);

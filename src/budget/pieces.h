@@ -40,6 +40,7 @@ struct skv_piece_group {
     uint64_t purged; /* bit i: piece i has purged segments */
     uint64_t absent; /* bit i: piece i is absent */
     uint64_t empty;  /* bit i: piece i has no leased segment */
+    uint64_t split;  /* bit i: piece i is on small pages */
     struct skv_piece pieces[SKV_PIECE_GROUP];
 };
 
@@ -83,7 +84,8 @@ SKV_MUST_CHECK bool skv_pieces_take(struct skv_pieces *pieces, uint64_t room,
 /** Gives a segment back; it becomes idle, or its piece goes back to the system. */
 void skv_pieces_give(struct skv_pieces *pieces, struct skv_span span);
 /** Gives the pages of free segments back to the system until `bytes` are gone or none is left;
- *  returns the bytes given back. */
+ *  returns the bytes given back. Less than a piece comes from pieces on small pages, so that huge
+ *  ones stay whole. */
 uint64_t skv_pieces_purge(struct skv_pieces *pieces, uint64_t bytes);
 /** Bytes of free segments that are resident. */
 uint64_t skv_pieces_unused_bytes(const struct skv_pieces *pieces);
