@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. Sizes are chosen once, at open, from max_mem and the processors; then everything is built
- * in one order and torn down in the other, by the same close that ends a whole store. The spillers
- * are started last and stopped first.
+ * DESIGN. Everything is built in one order and torn down in the other, by the same close that ends
+ * a whole store. The spillers are started last and stopped first.
  *
  * Making room is a loop around a shard's set: the shard says that the budget gives nothing, changes
  * nothing, and is asked again after something was freed somewhere. It ends because every round
@@ -10,121 +9,11 @@
  */
 #include "engine/engine.h"
 
-#include <unistd.h>
-
 #include "base/alloc.h"
+#include "engine/sizes.h"
 
-/** A shard should have so much memory at least, or there should be fewer shards. */
-#define SHARE_WANTED ((uint64_t)8 << 20)
-/** With this much it gets the largest segments. */
-#define SHARE_LARGE        ((uint64_t)64 << 20)
-#define SHARDS_PER_CPU     4
-#define SHARDS_CHOSEN_MOST 64
-/** Groups of a shard's table without a limit: fine for some 30 million keys a shard. */
-#define GROUPS_UNBOUNDED 8192
-/** Kept back from every limited store, with a 128th of it. */
-#define RESERVE_LEAST ((uint64_t)32 << 10)
-/** RAM segments that a shard needs to work at all. */
-#define SEGMENTS_LEAST 10
 /** How often a set tries again though there was nothing to free for it. */
 #define VAIN_MOST 16
-/** Stack that a spiller thread touches. */
-#define STACK_BYTES ((uint64_t)64 << 10)
-
-/** What open decides before it builds anything. */
-struct sizes {
-    enum skv_shard_mode mode;
-    uint32_t shards;
-    uint32_t shard_bits;
-    uint32_t groups;
-    uint32_t batch_segments;
-    uint32_t spillers;
-    size_t segment_bytes;
-    uint64_t cache_bytes;
-};
-
-static uint32_t cpu_count(void)
-{
-    const long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > 1024 ? 1024 : (uint32_t)count;
-}
-
-/** The smallest power of two that is not below n, in bits. */
-static uint32_t bits_for(uint64_t n)
-{
-    uint32_t bits = 0;
-    while (((uint64_t)1 << bits) < n) {
-        bits++;
-    }
-    return bits;
-}
-
-static uint32_t choose_shard_bits(const spillkv_options *options)
-{
-    if (options->shards != 0) {
-        return bits_for(options->shards);
-    }
-    uint32_t wanted = cpu_count() * SHARDS_PER_CPU;
-    wanted = wanted > SHARDS_CHOSEN_MOST ? SHARDS_CHOSEN_MOST : wanted;
-    uint32_t bits = bits_for(wanted);
-    while (bits > 0 && options->max_mem != 0 && options->max_mem >> bits < SHARE_WANTED) {
-        bits--;
-    }
-    return bits;
-}
-
-static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
-static struct sizes choose_sizes(const spillkv_options *options)
-{
-    struct sizes sizes = {
-        .mode = options->path != NULL                   ? SKV_SHARD_SPILL
-                : options->on_full == SPILLKV_FULL_DROP ? SKV_SHARD_DROP
-                                                        : SKV_SHARD_KEEP,
-        .shard_bits = choose_shard_bits(options),
-    };
-    sizes.shards = (uint32_t)1 << sizes.shard_bits;
-    const uint64_t share = options->max_mem >> sizes.shard_bits;
-    sizes.segment_bytes = share == 0 || share >= SHARE_LARGE ? (size_t)64 << 10
-                          : share >= SHARE_WANTED            ? (size_t)32 << 10
-                                                             : (size_t)16 << 10;
-    /* Runs of buckets have fine steps up to a tenth of a segment; so many groups that half of the
-       share as slots still makes runs of that length. */
-    const uint64_t groups = share / (sizes.segment_bytes / 4);
-    sizes.groups = share == 0 ? GROUPS_UNBOUNDED
-                              : (uint32_t)1 << (bits_for(clamp(groups, 16, 1u << 20) + 1) - 1);
-    sizes.batch_segments = share == 0 ? 16 : (uint32_t)clamp(share / 128 / 8192, 4, 16);
-    sizes.cache_bytes =
-        share == 0 ? (uint64_t)1 << 20 : clamp(share / 32, (uint64_t)128 << 10, (uint64_t)64 << 20);
-    const bool limited = options->max_mem != 0 && sizes.mode != SKV_SHARD_KEEP;
-    sizes.spillers = !limited                 ? 0
-                     : options->spillers != 0 ? options->spillers
-                                              : (uint32_t)clamp(cpu_count() / 4, 1, 4);
-    if (sizes.mode != SKV_SHARD_SPILL) {
-        sizes.batch_segments = 0;
-    }
-    return sizes;
-}
-
-/** What is not leased: SQLite's memory and growing arrays are charged when they have grown already,
- *  and must not take the account past max_mem. */
-static uint64_t reserve(uint64_t max_mem)
-{
-    const uint64_t wanted = max_mem / 128 + RESERVE_LEAST;
-    return max_mem == 0 ? 0 : wanted < max_mem ? wanted : max_mem - 1;
-}
-
-/** Whether the budget can hold what an empty store takes, and some entries. */
-static bool is_enough(const spillkv_options *options, const struct sizes *sizes)
-{
-    const uint64_t shard = skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments) +
-                           SEGMENTS_LEAST * sizes->segment_bytes;
-    return options->max_mem == 0 || options->max_mem - reserve(options->max_mem) >=
-                                        sizes->shards * shard + sizes->spillers * STACK_BYTES;
-}
 
 static spillkv_status open_directory(spillkv *kv, const spillkv_options *options)
 {
@@ -138,7 +27,7 @@ static spillkv_status open_directory(spillkv *kv, const spillkv_options *options
 }
 
 static spillkv_status open_shard(spillkv *kv, const spillkv_options *options,
-                                 const struct sizes *sizes, uint32_t number)
+                                 const struct skv_sizes *sizes, uint32_t number)
 {
     char *file = NULL;
     if (kv->directory != NULL) {
@@ -168,10 +57,10 @@ static spillkv_status open_shard(spillkv *kv, const spillkv_options *options,
 }
 
 static spillkv_status open_shards(spillkv *kv, const spillkv_options *options,
-                                  const struct sizes *sizes)
+                                  const struct skv_sizes *sizes)
 {
-    const uint64_t own =
-        sizeof(*kv) + sizes->shards * sizeof(*kv->shards) + sizes->spillers * STACK_BYTES;
+    const uint64_t own = sizeof(*kv) + sizes->shards * sizeof(*kv->shards) +
+                         sizes->spillers * SKV_SPILLER_STACK_BYTES;
     if (!skv_budget_charge(&kv->budget, SKV_MEMORY_FIXED, own)) {
         return SPILLKV_EFULL;
     }
@@ -200,7 +89,8 @@ static spillkv_status close_shards(spillkv *kv)
     return status;
 }
 
-static spillkv_status build(spillkv *kv, const spillkv_options *options, const struct sizes *sizes)
+static spillkv_status build(spillkv *kv, const spillkv_options *options,
+                            const struct skv_sizes *sizes)
 {
     spillkv_status status = SPILLKV_OK;
     if (options->path != NULL) {
@@ -231,9 +121,9 @@ static spillkv_status build(spillkv *kv, const spillkv_options *options, const s
 
 spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
 {
-    const struct sizes sizes = choose_sizes(options);
+    const struct skv_sizes sizes = skv_sizes_choose(options);
     const struct skv_log log = {.write = options->log, .context = options->log_context};
-    if (!is_enough(options, &sizes)) {
+    if (!skv_sizes_are_enough(options, &sizes)) {
         skv_log_write(&log, SPILLKV_LOG_ERROR, "max_mem is too small for %u shards", sizes.shards);
         return SPILLKV_EINVAL;
     }
@@ -248,8 +138,7 @@ spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
     kv->large_bytes = options->max_mem == 0 ? UINT64_MAX : options->max_mem / 8;
     spillkv_status status = SPILLKV_ESYSTEM;
     if (skv_fork_watch() && skv_secret_init(&kv->secret, options->hash_seed) &&
-        skv_budget_init(&kv->budget, options->max_mem - reserve(options->max_mem),
-                        sizes.segment_bytes)) {
+        skv_budget_init(&kv->budget, skv_sizes_limit(options->max_mem), sizes.segment_bytes)) {
         kv->forks = atomic_load_explicit(&skv_fork_count, memory_order_relaxed);
         status = build(kv, options, &sizes);
         if (status == SPILLKV_OK) {
