@@ -261,6 +261,23 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_each(spillkv *kv, spillkv_
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_flush(spillkv *kv);
 
+/**
+ * Changes max_mem while other threads work.
+ *
+ * More holds at once. Less is reached before this returns, by steps of some megabytes: entries are
+ * spilled (or dropped, with SPILLKV_FULL_DROP), other threads go on meanwhile and wait for a
+ * step at most. spillkv_stats() tells what was reached as max_mem.
+ *
+ * @param max_mem  bytes; 0: unbounded. The number of shards and the size of segments stay as they
+ *                 were chosen at open.
+ * @return SPILLKV_OK; SPILLKV_EINVAL: less than the empty store takes, nothing was changed;
+ *         SPILLKV_EFULL: entries or slots that cannot leave take more, SPILLKV_EIO or
+ *         SPILLKV_ENOSPC: they could not be written; then max_mem is what is in use. No entry
+ *         is lost. SPILLKV_ESYSTEM.
+ * Cost:   as that of spilling what has to go.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_set_max_mem(spillkv *kv, uint64_t max_mem);
+
 /** Memory charged against max_mem, by kind, in bytes. The kinds add up to `total`. */
 typedef struct spillkv_memory {
     uint64_t entries; /* RAM segments with entries, whole, with the garbage in them */

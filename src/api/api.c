@@ -180,6 +180,12 @@ spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out)
     return SPILLKV_OK;
 }
 
+spillkv_status spillkv_set_max_mem(spillkv *kv, uint64_t max_mem)
+{
+    const spillkv_status status = check_store(kv);
+    return status != SPILLKV_OK ? status : skv_engine_set_max_mem(kv, max_mem);
+}
+
 spillkv_status spillkv_clear(spillkv *kv)
 {
     const spillkv_status status = check_store(kv);

@@ -84,6 +84,9 @@ static bool check_locked(const struct skv_budget *budget)
 /* A sixty-fourth of the limit: what the spillers keep free, and the logs take again at once. */
 static uint32_t empty_pieces_most(uint64_t limit)
 {
+    if (limit == UINT64_MAX) {
+        return 1;
+    }
     const uint64_t pieces = 3 + limit / 64 / ((uint64_t)2 << 20);
     return pieces < 33 ? (uint32_t)pieces : 33;
 }
@@ -92,12 +95,14 @@ bool skv_budget_init(struct skv_budget *budget, uint64_t limit, size_t segment_b
 {
     budget->segment_bytes = segment_bytes;
     atomic_init(&budget->limit, limit != 0 ? limit : UINT64_MAX);
+    atomic_init(&budget->goal, limit != 0 ? limit : UINT64_MAX);
+    atomic_init(&budget->table_most, UINT64_MAX);
     atomic_init(&budget->used_total, 0);
     atomic_init(&budget->refusals, 0);
     for (unsigned kind = 0; kind < SKV_MEMORY_KINDS; kind++) {
         atomic_init(&budget->used[kind], 0);
     }
-    skv_pieces_init(&budget->pieces, segment_bytes, limit != 0 ? empty_pieces_most(limit) : 1);
+    skv_pieces_init(&budget->pieces, segment_bytes, empty_pieces_most(load(&budget->limit)));
     return skv_mutex_init(&budget->lock, SKV_RANK_BUDGET);
 }
 
@@ -120,10 +125,13 @@ bool skv_budget_take_segment(struct skv_budget *budget, enum skv_memory_kind kin
     const uint64_t held = held_locked(budget);
     const uint64_t room = held < limit ? limit - held : 0;
     const uint64_t overhead = skv_pieces_overhead_bytes(&budget->pieces);
+    const bool allowed = kind != SKV_MEMORY_TABLE || !skv_budget_table_is_full(budget);
     /* An idle segment needs no room, so above the limit (then there is none) this fails. */
-    const bool taken = skv_pieces_take(&budget->pieces, room, span_out);
+    const bool taken = allowed && skv_pieces_take(&budget->pieces, room, span_out);
     if (taken) {
         add_used_locked(budget, kind, budget->segment_bytes);
+    } else if (!allowed) {
+        *span_out = (struct skv_span){NULL, SKV_PIECE_NONE};
     } else if (room >= budget->segment_bytes) {
         note_refusal(budget);
     }
@@ -202,11 +210,49 @@ void skv_budget_discharge(struct skv_budget *budget, enum skv_memory_kind kind, 
     skv_mutex_unlock(&budget->lock);
 }
 
-void skv_budget_set_limit(struct skv_budget *budget, uint64_t limit)
+static void set_limit_locked(struct skv_budget *budget, uint64_t limit) SKV_REQUIRES(budget->lock)
+{
+    store(&budget->limit, limit);
+    skv_pieces_set_empty_most(&budget->pieces, empty_pieces_most(limit));
+    make_room_locked(budget, 0);
+}
+
+void skv_budget_set_goal(struct skv_budget *budget, uint64_t goal)
 {
     skv_mutex_lock(&budget->lock);
-    store(&budget->limit, limit != 0 ? limit : UINT64_MAX);
-    make_room_locked(budget, 0);
+    store(&budget->goal, goal != 0 ? goal : UINT64_MAX);
+    if (load(&budget->goal) > load(&budget->limit)) {
+        set_limit_locked(budget, load(&budget->goal));
+    }
+    SKV_CHECK_FULL(check_locked(budget));
+    skv_mutex_unlock(&budget->lock);
+}
+
+bool skv_budget_lower(struct skv_budget *budget, uint64_t step)
+{
+    skv_mutex_lock(&budget->lock);
+    const uint64_t goal = load(&budget->goal);
+    const uint64_t used = load(&budget->used_total);
+    const uint64_t below = used > step ? used - step : 0;
+    set_limit_locked(budget, below > goal ? below : goal);
+    SKV_CHECK_FULL(check_locked(budget));
+    skv_mutex_unlock(&budget->lock);
+    return below > goal;
+}
+
+void skv_budget_set_table_most(struct skv_budget *budget, uint64_t bytes)
+{
+    store(&budget->table_most, bytes);
+}
+
+void skv_budget_stop_lowering(struct skv_budget *budget)
+{
+    skv_mutex_lock(&budget->lock);
+    const uint64_t used = load(&budget->used_total);
+    if (used > load(&budget->goal)) {
+        store(&budget->goal, used);
+        set_limit_locked(budget, used);
+    }
     SKV_CHECK_FULL(check_locked(budget));
     skv_mutex_unlock(&budget->lock);
 }

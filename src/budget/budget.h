@@ -39,6 +39,8 @@ struct skv_budget {
     _Atomic uint64_t refusals;
     /* Guarded by lock for writing; atomic so that the hot path reads without it. */
     _Atomic uint64_t limit;                  /* bytes; UINT64_MAX: unbounded */
+    _Atomic uint64_t goal;                   /* what the limit is being lowered to, or the limit */
+    _Atomic uint64_t table_most;             /* bytes that used[SKV_MEMORY_TABLE] may reach */
     _Atomic uint64_t used_total;             /* sum of used[]; unused segments not included */
     _Atomic uint64_t used[SKV_MEMORY_KINDS]; /* bytes by kind */
     struct skv_pieces pieces;                /* guarded by lock; its arrays are in FIXED */
@@ -80,8 +82,20 @@ SKV_MUST_CHECK bool skv_budget_charge(struct skv_budget *budget, enum skv_memory
 void skv_budget_charge_forced(struct skv_budget *budget, enum skv_memory_kind kind, uint64_t bytes);
 void skv_budget_discharge(struct skv_budget *budget, enum skv_memory_kind kind, uint64_t bytes);
 
-/** Changes the limit (0: unbounded); unused segments that no longer fit go back at once. */
-void skv_budget_set_limit(struct skv_budget *budget, uint64_t limit);
+/** Changes the goal of the limit (0: unbounded). A higher limit holds at once; a lower one is
+ *  reached by steps. */
+void skv_budget_set_goal(struct skv_budget *budget, uint64_t goal);
+/**
+ * Lowers the limit by a step: to the goal, or to `step` bytes below what is in use. Unused segments
+ * that no longer fit go back to the system at once.
+ *
+ * @return whether the goal is further down
+ */
+bool skv_budget_lower(struct skv_budget *budget, uint64_t step);
+/** Keeps the tables from taking more, so that there is memory for entries to come back to. */
+void skv_budget_set_table_most(struct skv_budget *budget, uint64_t bytes);
+/** Gives up lowering: the goal is what is in use, or the goal if that is more. */
+void skv_budget_stop_lowering(struct skv_budget *budget);
 
 /** Changes when the system refuses memory that the limit allowed: tells ENOMEM from EFULL. */
 static inline uint64_t skv_budget_refusals(const struct skv_budget *budget)
@@ -95,6 +109,26 @@ static inline uint64_t skv_budget_room(const struct skv_budget *budget)
     const uint64_t limit = atomic_load_explicit(&budget->limit, memory_order_relaxed);
     const uint64_t used = atomic_load_explicit(&budget->used_total, memory_order_relaxed);
     return used < limit ? limit - used : 0;
+}
+
+static inline uint64_t skv_budget_goal(const struct skv_budget *budget)
+{
+    return atomic_load_explicit(&budget->goal, memory_order_relaxed);
+}
+
+/** Whether the tables may not take another segment. */
+static inline bool skv_budget_table_is_full(const struct skv_budget *budget)
+{
+    return atomic_load_explicit(&budget->used[SKV_MEMORY_TABLE], memory_order_relaxed) +
+               budget->segment_bytes >
+           atomic_load_explicit(&budget->table_most, memory_order_relaxed);
+}
+
+/** Whether more is in use than the limit allows. */
+static inline bool skv_budget_is_over(const struct skv_budget *budget)
+{
+    return atomic_load_explicit(&budget->used_total, memory_order_relaxed) >
+           atomic_load_explicit(&budget->limit, memory_order_relaxed);
 }
 
 /** Bytes of segments that the pool holds from the system but nobody leases. */

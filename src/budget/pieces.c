@@ -280,6 +280,14 @@ static uint32_t find_highest_empty(struct skv_pieces *pieces)
     return i * SKV_PIECE_GROUP + highest(group_at(pieces, i)->empty);
 }
 
+void skv_pieces_set_empty_most(struct skv_pieces *pieces, uint32_t empty_most)
+{
+    pieces->empty_most = empty_most;
+    while (pieces->empty_count > empty_most) {
+        (void)drop_piece(pieces, find_highest_empty(pieces));
+    }
+}
+
 void skv_pieces_give(struct skv_pieces *pieces, struct skv_span span)
 {
     SKV_CHECK(span.piece < pieces->groups * SKV_PIECE_GROUP);

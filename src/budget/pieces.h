@@ -48,8 +48,8 @@ struct skv_pieces {
     /* Constant after init. */
     size_t segment_bytes;
     uint32_t segments_per_piece; /* at most 64 */
-    uint32_t empty_most;         /* empty pieces that are kept */
     /* Guarded by the caller. */
+    uint32_t empty_most;          /* empty pieces that are kept */
     uint32_t groups;              /* of pieces, the first included */
     uint32_t empty_count;         /* pieces without a leased segment */
     uint32_t idle_hint;           /* no group below has idle segments */
@@ -67,6 +67,8 @@ struct skv_pieces {
  * @param empty_most     empty pieces that are kept
  */
 void skv_pieces_init(struct skv_pieces *pieces, size_t segment_bytes, uint32_t empty_most);
+/** Changes how many empty pieces are kept; more than that go back to the system. */
+void skv_pieces_set_empty_most(struct skv_pieces *pieces, uint32_t empty_most);
 /** Frees all pieces, leased segments or not. */
 void skv_pieces_fini(struct skv_pieces *pieces);
 

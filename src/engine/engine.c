@@ -133,17 +133,14 @@ spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
     }
     kv->log = log;
     kv->mode = sizes.mode;
-    kv->max_mem = options->max_mem;
     kv->shard_shift = 63 - sizes.shard_bits;
-    kv->large_bytes = options->max_mem == 0 ? UINT64_MAX : options->max_mem / 8;
     spillkv_status status = SPILLKV_ESYSTEM;
     if (skv_fork_watch() && skv_secret_init(&kv->secret, options->hash_seed) &&
         skv_budget_init(&kv->budget, skv_sizes_limit(options->max_mem), sizes.segment_bytes)) {
         kv->forks = atomic_load_explicit(&skv_fork_count, memory_order_relaxed);
         status = build(kv, options, &sizes);
         if (status == SPILLKV_OK) {
-            kv->most_bytes =
-                kv->mode == SKV_SHARD_SPILL ? UINT64_MAX : skv_budget_room(&kv->budget);
+            skv_engine_apply_limit(kv, options->max_mem);
             *kv_out = kv;
             return SPILLKV_OK;
         }
@@ -169,7 +166,8 @@ static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct
                               const void *value, size_t value_size)
 {
     const uint64_t size = key->size + value_size;
-    if (SKV_UNLIKELY(size > kv->large_bytes) && kv->mode == SKV_SHARD_SPILL) {
+    if (SKV_UNLIKELY(size > atomic_load_explicit(&kv->large_bytes, memory_order_relaxed)) &&
+        kv->mode == SKV_SHARD_SPILL) {
         return skv_shard_set_on_disk(shard, key, value, value_size);
     }
     const uint64_t refusals = skv_budget_refusals(&kv->budget);
@@ -184,11 +182,16 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
     struct skv_shard *const shard = skv_engine_shard(kv, key->hash);
     const uint64_t wanted = kv->budget.segment_bytes + key->size + value_size;
     uint32_t vain = 0;
-    if (SKV_UNLIKELY(key->size + value_size > kv->most_bytes)) {
+    if (SKV_UNLIKELY(key->size + value_size >
+                     atomic_load_explicit(&kv->most_bytes, memory_order_relaxed))) {
         return SPILLKV_EFULL;
     }
     for (;;) {
         spillkv_status status = try_set(kv, shard, key, value, value_size);
+        if (SKV_UNLIKELY(status == SKV_ENOSLOT)) {
+            skv_engine_report_full(kv);
+            return SPILLKV_EFULL;
+        }
         if (SKV_LIKELY(status != SPILLKV_EFULL)) {
             skv_spillers_nudge(&kv->spillers);
             skv_spillers_nudge_compaction(&kv->spillers, shard);
@@ -199,9 +202,13 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
         /* Nothing was left to free because another thread just freed it all: there is room now. */
         const bool again =
             status == SPILLKV_EFULL && skv_budget_room(&kv->budget) >= wanted && ++vain < VAIN_MOST;
-        if (status != SPILLKV_OK && !again) {
+        if (SKV_UNLIKELY(status != SPILLKV_OK && !again)) {
+            if (status == SPILLKV_EFULL) {
+                skv_engine_report_full(kv);
+            }
             return status;
         }
+        atomic_store_explicit(&kv->reported_full, false, memory_order_relaxed);
     }
 }
 
@@ -210,7 +217,7 @@ spillkv_status skv_engine_resolve(spillkv *kv, struct skv_shard *shard)
     for (;;) {
         spillkv_status status = skv_shard_resolve_inbox(shard);
         if (SKV_LIKELY(status != SPILLKV_EFULL)) {
-            return status;
+            return status == SKV_ENOSLOT ? SPILLKV_EFULL : status;
         }
         status = skv_spillers_help(&kv->spillers);
         if (status != SPILLKV_OK) {
@@ -314,7 +321,7 @@ static spillkv_status settle_shard(struct skv_shard *shard)
 spillkv_status skv_engine_flush(spillkv *kv)
 {
     if (kv->mode == SKV_SHARD_SPILL) {
-        while (skv_budget_room(&kv->budget) < kv->spillers.target_room) {
+        while (skv_spillers_are_wanted(&kv->spillers)) {
             const spillkv_status status = skv_spillers_help(&kv->spillers);
             if (status == SPILLKV_EFULL) {
                 break;

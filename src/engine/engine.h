@@ -25,9 +25,6 @@ struct spillkv {
     uint32_t shard_shift; /* 63 - shard bits; the top bits of a hash choose the shard */
     uint32_t forks;       /* skv_fork_count at open */
     enum skv_shard_mode mode;
-    uint64_t max_mem;     /* 0: unbounded; the budget's limit is a little less */
-    uint64_t most_bytes;  /* larger entries never fit: refused before anything gives way */
-    uint64_t large_bytes; /* entries above this go straight to disk */
     struct skv_secret secret;
     struct skv_log log;
     struct skv_directory *directory; /* NULL without a path */
@@ -36,6 +33,11 @@ struct spillkv {
     struct skv_spillers spillers;
     _Alignas(SKV_CACHE_LINE) _Atomic uint64_t clock; /* RAM segments opened by all shards */
     _Atomic uint64_t helped;
+    _Atomic bool reported_full; /* relaxed */
+    /* Atomic, relaxed: limit.c sets them, a set reads them. */
+    _Atomic uint64_t max_mem;     /* 0: unbounded; the budget's limit is a little less */
+    _Atomic uint64_t most_bytes;  /* larger entries never fit: refused before anything gives way */
+    _Atomic uint64_t large_bytes; /* entries above this go straight to disk */
 };
 
 /** As spillkv_open() and spillkv_close(), arguments checked. */
@@ -56,6 +58,17 @@ static inline struct skv_shard *skv_engine_shard(const spillkv *kv, uint64_t has
 {
     return kv->shards[hash >> 1 >> kv->shard_shift];
 }
+
+/* limit.c */
+
+/** Derives from the budget's goal what else depends on max_mem. */
+void skv_engine_apply_limit(spillkv *kv, uint64_t max_mem);
+/** Logs how much max_mem the keys need; once until something was freed again. */
+void skv_engine_report_full(spillkv *kv);
+/** As spillkv_set_max_mem(). */
+SKV_MUST_CHECK spillkv_status skv_engine_set_max_mem(spillkv *kv, uint64_t max_mem);
+
+/* engine.c */
 
 /** As spillkv_set(): makes room for the entry as long as there is room to be made. */
 SKV_MUST_CHECK spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key,

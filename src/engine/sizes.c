@@ -19,8 +19,6 @@
 #define GROUPS_UNBOUNDED 8192
 /** Kept back from every limited store, with a 128th of it. */
 #define RESERVE_LEAST ((uint64_t)32 << 10)
-/** RAM segments that a shard needs to work at all. */
-#define SEGMENTS_LEAST 10
 
 static uint32_t cpu_count(void)
 {
@@ -101,10 +99,19 @@ uint64_t skv_sizes_limit(uint64_t max_mem)
     return max_mem == 0 ? 0 : max_mem - reserve(max_mem);
 }
 
+uint64_t skv_sizes_max_mem(uint64_t limit)
+{
+    uint64_t max_mem = limit + limit / 127 + RESERVE_LEAST;
+    while (skv_sizes_limit(max_mem) < limit) {
+        max_mem++;
+    }
+    return max_mem;
+}
+
 bool skv_sizes_are_enough(const spillkv_options *options, const struct skv_sizes *sizes)
 {
     const uint64_t shard = skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments) +
-                           SEGMENTS_LEAST * sizes->segment_bytes;
+                           SKV_SHARD_SEGMENTS_LEAST * sizes->segment_bytes;
     return options->max_mem == 0 ||
            skv_sizes_limit(options->max_mem) >=
                sizes->shards * shard + sizes->spillers * SKV_SPILLER_STACK_BYTES;

@@ -29,6 +29,8 @@ struct skv_sizes skv_sizes_choose(const spillkv_options *options);
 
 /** The budget's limit for a max_mem: a little less, 0 for 0. */
 uint64_t skv_sizes_limit(uint64_t max_mem);
+/** The least max_mem whose limit is so much. */
+uint64_t skv_sizes_max_mem(uint64_t limit);
 
 /** Whether max_mem holds what an empty store takes, and some entries. */
 bool skv_sizes_are_enough(const spillkv_options *options, const struct skv_sizes *sizes);

@@ -41,8 +41,7 @@ static uint32_t oldest_shard(const struct skv_spillers *spillers)
     return oldest;
 }
 
-/** Frees about `goal` bytes somewhere. */
-static spillkv_status free_some(struct skv_spillers *spillers, uint64_t goal)
+spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal)
 {
     const uint32_t first = oldest_shard(spillers);
     spillkv_status failure = SPILLKV_EFULL;
@@ -62,19 +61,21 @@ static spillkv_status free_some(struct skv_spillers *spillers, uint64_t goal)
 
 spillkv_status skv_spillers_help(struct skv_spillers *spillers)
 {
-    return free_some(spillers, spillers->budget->segment_bytes);
+    return skv_spillers_free(spillers, spillers->budget->segment_bytes);
 }
 
 /** Works until the target is reached. */
 static spillkv_status reach_target(struct skv_spillers *spillers)
 {
     for (;;) {
+        const uint64_t target = atomic_load_explicit(&spillers->target_room, memory_order_relaxed);
         const uint64_t room = skv_budget_room(spillers->budget);
-        if (room >= spillers->target_room) {
+        if (room >= target) {
             return SPILLKV_OK;
         }
-        const uint64_t goal = spillers->target_room - room;
-        const spillkv_status status = free_some(spillers, goal < STEP_BYTES ? goal : STEP_BYTES);
+        const uint64_t goal = target - room;
+        const spillkv_status status =
+            skv_spillers_free(spillers, goal < STEP_BYTES ? goal : STEP_BYTES);
         if (status != SPILLKV_OK) {
             return status;
         }
@@ -140,13 +141,20 @@ void skv_spillers_wake(struct skv_spillers *spillers)
     skv_cond_broadcast(&spillers->wake);
 }
 
+void skv_spillers_set_limit(struct skv_spillers *spillers, uint64_t limit)
+{
+    atomic_store_explicit(&spillers->target_room,
+                          skv_spillers_target(limit, spillers->budget->segment_bytes),
+                          memory_order_relaxed);
+}
+
 bool skv_spillers_init(struct skv_spillers *spillers, struct skv_budget *budget,
                        struct skv_shard **shards, uint32_t shard_count)
 {
     spillers->budget = budget;
     spillers->shards = shards;
     spillers->shard_count = shard_count;
-    spillers->target_room = skv_spillers_target(atomic_load(&budget->limit), budget->segment_bytes);
+    skv_spillers_set_limit(spillers, atomic_load(&budget->limit));
     if (!skv_mutex_init(&spillers->lock, SKV_RANK_ENGINE)) {
         return false;
     }
@@ -179,6 +187,7 @@ bool skv_spillers_start(struct skv_spillers *spillers, uint32_t count)
         return false;
     }
     bool started = true;
+    skv_mutex_lock(&spillers->lock);
     while (started && spillers->thread_count < count) {
         pthread_t *const thread = &spillers->threads[spillers->thread_count];
         started = pthread_create(thread, NULL, run, spillers) == 0;
@@ -187,6 +196,15 @@ bool skv_spillers_start(struct skv_spillers *spillers, uint32_t count)
             spillers->thread_count++;
         }
     }
+    skv_mutex_unlock(&spillers->lock);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
+}
+
+uint32_t skv_spillers_count(struct skv_spillers *spillers)
+{
+    skv_mutex_lock(&spillers->lock);
+    const uint32_t count = spillers->thread_count;
+    skv_mutex_unlock(&spillers->lock);
+    return count;
 }

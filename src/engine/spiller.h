@@ -30,14 +30,15 @@ struct skv_spillers {
     struct skv_budget *budget;
     struct skv_shard **shards;
     uint32_t shard_count;
-    uint32_t thread_count;
-    uint64_t target_room; /* bytes kept free */
     pthread_t threads[SKV_SPILLERS_MAX];
 
     struct skv_mutex lock;
     struct skv_cond wake;
     /* Guarded by lock. */
     bool stopping;
+    uint32_t thread_count; /* once started they stay */
+    /* Atomic, relaxed: bytes kept free. */
+    _Atomic uint64_t target_room;
     /* Atomic: set by callers without the lock, so that a hot call pays one load; a spiller clears
        it before it looks at the room, so no wish is lost. */
     _Atomic bool wanted;
@@ -48,8 +49,12 @@ SKV_MUST_CHECK bool skv_spillers_init(struct skv_spillers *spillers, struct skv_
                                       struct skv_shard **shards, uint32_t shard_count);
 /** Stops and joins the threads, if any, and frees the locks. */
 void skv_spillers_fini(struct skv_spillers *spillers);
-/** Starts threads, with all signals blocked; false when the system refuses one. */
+/** Starts threads until there are `count`, with all signals blocked; false when the system refuses
+ *  one. */
 SKV_MUST_CHECK bool skv_spillers_start(struct skv_spillers *spillers, uint32_t count);
+uint32_t skv_spillers_count(struct skv_spillers *spillers);
+/** Keeps as much room free as befits a limit. */
+void skv_spillers_set_limit(struct skv_spillers *spillers, uint64_t limit);
 
 /** Wakes a spiller if room is below the target. Called after anything that may have used memory. */
 static inline void skv_spillers_nudge(struct skv_spillers *spillers);
@@ -61,15 +66,24 @@ static inline void skv_spillers_nudge(struct skv_spillers *spillers);
  *         SPILLKV_EFULL when there is nothing left that could be
  */
 SKV_MUST_CHECK spillkv_status skv_spillers_help(struct skv_spillers *spillers);
+/** The same, about `goal` bytes, as far as one batch goes. */
+SKV_MUST_CHECK spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal);
 
 /** Bytes that the spillers keep free under a limit. */
 uint64_t skv_spillers_target(uint64_t limit, size_t segment_bytes);
 
 void skv_spillers_wake(struct skv_spillers *spillers);
 
+/** Whether room is below the target. */
+static inline bool skv_spillers_are_wanted(const struct skv_spillers *spillers)
+{
+    return skv_budget_room(spillers->budget) <
+           atomic_load_explicit(&spillers->target_room, memory_order_relaxed);
+}
+
 static inline void skv_spillers_nudge(struct skv_spillers *spillers)
 {
-    if (SKV_UNLIKELY(skv_budget_room(spillers->budget) < spillers->target_room) &&
+    if (SKV_UNLIKELY(skv_spillers_are_wanted(spillers)) &&
         !atomic_load_explicit(&spillers->wanted, memory_order_relaxed)) {
         skv_spillers_wake(spillers);
     }

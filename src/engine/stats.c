@@ -41,8 +41,8 @@ void skv_engine_stats(spillkv *kv, spillkv_stats_data *out)
     memset(out, 0, sizeof(*out));
     skv_budget_read(&kv->budget, used, &unused);
     out->shards = kv->shard_count;
-    out->spillers = kv->spillers.thread_count;
-    out->max_mem = kv->max_mem;
+    out->spillers = skv_spillers_count(&kv->spillers);
+    out->max_mem = atomic_load_explicit(&kv->max_mem, memory_order_relaxed);
     out->memory = (spillkv_memory){
         .entries = used[SKV_MEMORY_ENTRIES],
         .table = used[SKV_MEMORY_TABLE],

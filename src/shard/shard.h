@@ -57,6 +57,14 @@ SKV_MUST_CHECK spillkv_status skv_shard_open(const struct skv_shard_options *opt
                                              struct skv_shard **shard_out);
 /** Closes a shard that no other thread uses, removes its file; clears *shard; NULL is fine. */
 spillkv_status skv_shard_close(struct skv_shard **shard);
+/** RAM segments that a shard needs to work at all. */
+#define SKV_SHARD_SEGMENTS_LEAST 10
+
+/** Internal: there is no memory for another slot, and to make room for entries does not help. */
+#define SKV_ENOSLOT ((spillkv_status)-100)
+
+/** Bytes of segments and directories that an open shard without entries holds. */
+uint64_t skv_shard_least_bytes(const struct skv_shard *shard);
 /** Bytes that an open shard holds apart from segments, SQLite's included; for choosing sizes. */
 uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments);
 
@@ -84,7 +92,7 @@ SKV_MUST_CHECK spillkv_status skv_shard_has(struct skv_shard *shard, const struc
 
 /**
  * As spillkv_set(), but SPILLKV_EFULL only says that the budget gives no memory now: nothing was
- * changed, the caller makes room and calls again.
+ * changed, the caller makes room and calls again. SKV_ENOSLOT: the key is new and must not be.
  */
 SKV_MUST_CHECK spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key,
                                             const void *value, size_t value_size);

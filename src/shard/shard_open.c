@@ -28,6 +28,12 @@ uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments)
     return bytes;
 }
 
+uint64_t skv_shard_least_bytes(const struct skv_shard *shard)
+{
+    return SKV_RAM_SPARES * shard->ram.segment_bytes +
+           shard->table.group_count * sizeof(struct skv_group);
+}
+
 static spillkv_status open_store(struct skv_shard *shard, const struct skv_shard_options *options)
 {
     char message[256] = "";

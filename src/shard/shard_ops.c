@@ -55,6 +55,9 @@ static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *
 {
     uint64_t locator;
     spillkv_status status = skv_table_reserve(&shard->table, key->hash);
+    if (status == SPILLKV_EFULL && skv_budget_table_is_full(shard->budget)) {
+        return SKV_ENOSLOT;
+    }
     if (status == SPILLKV_OK) {
         status = place_entry(shard, put, &locator);
     }
@@ -200,6 +203,9 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
         status =
             skv_table_insert(&shard->table, key->hash,
                              skv_slot_make(key->hash, true, skv_policy_new(&shard->policy), place));
+        if (status == SPILLKV_EFULL && skv_budget_table_is_full(shard->budget)) {
+            status = SKV_ENOSLOT;
+        }
     }
     if (status == SPILLKV_OK) {
         (void)skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size,

@@ -151,7 +151,7 @@ Test(budget, a_forced_charge_may_exceed_the_limit_but_leaves_nothing_unused)
     finish();
 }
 
-Test(budget, a_lowered_limit_holds_at_once_for_what_is_unused)
+Test(budget, a_limit_is_lowered_by_steps_below_what_is_in_use)
 {
     static struct skv_span spans[200];
     start(8 * MIB, SEGMENT);
@@ -159,12 +159,20 @@ Test(budget, a_lowered_limit_holds_at_once_for_what_is_unused)
     for (unsigned i = 1; i < 128; i += 2) {
         skv_budget_give_segment(&budget, ENTRIES, spans[i]);
     }
-    skv_budget_set_limit(&budget, 5 * MIB);
-    cr_expect_eq(skv_budget_unused(&budget), MIB);
-    skv_budget_set_limit(&budget, 3 * MIB);
+    skv_budget_set_goal(&budget, 5 * MIB);
+    cr_expect_not(skv_budget_lower(&budget, MIB));
+    cr_expect_leq(skv_budget_unused(&budget), MIB);
+    cr_expect_not(skv_budget_is_over(&budget));
+    skv_budget_set_goal(&budget, 2 * MIB);
+    cr_expect(skv_budget_lower(&budget, MIB), "a step is not enough");
+    cr_expect_eq(atomic_load(&budget.limit), 3 * MIB);
+    cr_expect(skv_budget_is_over(&budget));
     cr_expect_eq(skv_budget_unused(&budget), 0);
     cr_expect_eq(skv_budget_room(&budget), 0);
-    skv_budget_set_limit(&budget, 0);
+    skv_budget_stop_lowering(&budget);
+    cr_expect_eq(skv_budget_goal(&budget), 4 * MIB);
+    cr_expect_not(skv_budget_is_over(&budget));
+    skv_budget_set_goal(&budget, 0);
     cr_expect_eq(take_all(spans, 200), 200);
     finish();
 }
