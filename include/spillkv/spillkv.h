@@ -284,7 +284,8 @@ typedef struct spillkv_memory {
     uint64_t table;   /* segments with buckets of slots, and the directories of the tables */
     uint64_t sqlite;  /* page caches and other memory of the SQLite connections */
     uint64_t scratch; /* buffers of disk segments being packed and of entries being read */
-    uint64_t fixed;   /* the store, its shards, their arrays of segments, threads' stacks */
+    uint64_t fixed;   /* the store, its shards, their arrays of segments, threads' stacks, what
+                         the allocator keeps for the memory below */
     uint64_t unused;  /* memory taken from the system that holds no segment at the moment */
     uint64_t total;
 } spillkv_memory;
@@ -315,7 +316,8 @@ typedef struct spillkv_counters {
     uint64_t file_bytes;    /* size of the shard files */
     uint64_t live_bytes;    /* bytes on disk that are still pointed at, clean copies too */
     uint64_t helped;        /* sets that had to free memory themselves */
-    uint64_t reserved[8];   /* 0 */
+    uint64_t garbage_ram;   /* bytes of overwritten and deleted entries in RAM segments */
+    uint64_t reserved[7];   /* 0 */
 } spillkv_counters;
 
 /** What spillkv_stats() reports. */
@@ -327,7 +329,9 @@ typedef struct spillkv_stats_data {
     spillkv_counters total;    /* all shards together */
     spillkv_status last_error; /* the latest failure in the background, SPILLKV_OK if none */
     uint32_t failing;          /* shards whose latest attempt to spill failed */
-    uint64_t reserved[16];     /* 0 */
+    uint64_t process_rss;      /* anonymous memory that the whole process has in RAM, as the system
+                                  counts it (RssAnon); 0 if unknown */
+    uint64_t reserved[15];     /* 0 */
 } spillkv_stats_data;
 
 /**

@@ -133,6 +133,13 @@ static void *map_aligned(size_t bytes, size_t align)
 
 #ifdef SKV_HAVE_JEMALLOC
 
+uint64_t skv_pages_metadata_bytes(uint64_t bytes)
+{
+    /* For 2 MiB a page of its radix tree, which has a word for each page of ours, and a
+     * descriptor. */
+    return bytes / ((uint64_t)2 << 20) * (4096 + 256);
+}
+
 static pthread_once_t arenas_once = PTHREAD_ONCE_INIT;
 /* Constant after arenas_once. */
 static bool arenas_ready;
@@ -215,6 +222,12 @@ static void drop_pages(void *memory, size_t bytes)
 }
 
 #else
+
+uint64_t skv_pages_metadata_bytes(uint64_t bytes)
+{
+    (void)bytes;
+    return 0;
+}
 
 static void *take_pages(size_t bytes, size_t align, bool huge)
 {

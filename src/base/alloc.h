@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attributes.h"
 
@@ -37,6 +38,8 @@ void skv_pages_free(void *memory, size_t bytes);
 void skv_pages_purge(void *memory, size_t bytes);
 /** Asks for huge pages, or refuses them: the kernel then no longer fills purged parts up again. */
 void skv_pages_advise(void *memory, size_t bytes, bool huge);
+/** What the allocator itself takes at most for so many bytes allocated above. */
+uint64_t skv_pages_metadata_bytes(uint64_t bytes);
 /** Bytes rounded up to whole pages of the system. */
 size_t skv_pages_round(size_t bytes);
 

@@ -16,6 +16,9 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
+/* So much unused memory is kept in any store. */
+#define UNUSED_LEAST ((uint64_t)4 << 20)
+
 static uint64_t load(const _Atomic uint64_t *value)
 {
     return atomic_load_explicit(value, memory_order_relaxed);
@@ -62,6 +65,21 @@ static void make_room_locked(struct skv_budget *budget, uint64_t bytes)
     if (held > limit || bytes > limit - held) {
         const uint64_t fitting = bytes < limit ? limit - bytes : 0;
         (void)skv_pieces_purge(&budget->pieces, held - fitting);
+    }
+}
+
+/* Memory that nobody leases may wait for its next use up to a sixteenth of the limit. */
+static void trim_locked(struct skv_budget *budget) SKV_REQUIRES(budget->lock);
+
+static void trim_locked(struct skv_budget *budget)
+{
+    const uint64_t limit = load(&budget->limit);
+    const uint64_t share = (limit != UINT64_MAX ? limit : load(&budget->used_total)) / 16;
+    const uint64_t most = share > UNUSED_LEAST ? share : UNUSED_LEAST;
+    const uint64_t unused = skv_pieces_unused_bytes(&budget->pieces);
+    if (unused > most) {
+        /* By steps, so that not every segment costs a system call. */
+        (void)skv_pieces_purge(&budget->pieces, unused - most + UNUSED_LEAST / 4);
     }
 }
 
@@ -150,6 +168,7 @@ void skv_budget_give_segment(struct skv_budget *budget, enum skv_memory_kind kin
     skv_pieces_give(&budget->pieces, span);
     /* Above the limit nothing may stay unused. */
     make_room_locked(budget, 0);
+    trim_locked(budget);
     SKV_CHECK_FULL(check_locked(budget));
     skv_mutex_unlock(&budget->lock);
 }

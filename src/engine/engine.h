@@ -33,7 +33,8 @@ struct spillkv {
     struct skv_spillers spillers;
     _Alignas(SKV_CACHE_LINE) _Atomic uint64_t clock; /* RAM segments opened by all shards */
     _Atomic uint64_t helped;
-    _Atomic bool reported_full; /* relaxed */
+    _Atomic bool reported_full;         /* relaxed */
+    _Atomic uint64_t allocator_charged; /* for what the allocator takes itself */
     /* Atomic, relaxed: limit.c sets them, a set reads them. */
     _Atomic uint64_t max_mem;     /* 0: unbounded; the budget's limit is a little less */
     _Atomic uint64_t most_bytes;  /* larger entries never fit: refused before anything gives way */

@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 
+#include "base/alloc.h"
 #include "engine/engine.h"
 #include "engine/sizes.h"
 
@@ -46,8 +47,18 @@ void skv_engine_report_full(spillkv *kv)
                   slots, entries, skv_sizes_max_mem(needed + needed / 4));
 }
 
+/** What the allocator takes for as much memory as the limit allows. */
+static void charge_allocator(spillkv *kv, uint64_t max_mem)
+{
+    const uint64_t now = skv_pages_metadata_bytes(max_mem);
+    const uint64_t before = atomic_exchange(&kv->allocator_charged, now);
+    skv_budget_charge_forced(&kv->budget, SKV_MEMORY_FIXED, now);
+    skv_budget_discharge(&kv->budget, SKV_MEMORY_FIXED, before);
+}
+
 void skv_engine_apply_limit(spillkv *kv, uint64_t max_mem)
 {
+    charge_allocator(kv, max_mem);
     const uint64_t limit = max_mem == 0 ? UINT64_MAX : skv_sizes_limit(max_mem);
     const uint64_t least = overhead(kv);
     const uint64_t most = limit > least ? limit - least : 0;

@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#include "base/alloc.h"
+
 /** A shard should have so much memory at least, or there should be fewer shards. */
 #define SHARE_WANTED ((uint64_t)32 << 20)
 /** With this much it gets the largest RAM segments, with that much the middle ones. */
@@ -75,7 +77,7 @@ struct skv_sizes skv_sizes_choose(const spillkv_options *options)
                               : (uint32_t)1 << (bits_for(clamp(groups, 16, 1u << 20) + 1) - 1);
     sizes.batch_segments = share == 0 ? 16 : (uint32_t)clamp(share / 128 / 8192, 4, 16);
     sizes.cache_bytes =
-        share == 0 ? (uint64_t)1 << 20 : clamp(share / 32, (uint64_t)128 << 10, (uint64_t)64 << 20);
+        share == 0 ? (uint64_t)1 << 20 : clamp(share / 64, (uint64_t)128 << 10, (uint64_t)64 << 20);
     const bool limited = options->max_mem != 0 && sizes.mode != SKV_SHARD_KEEP;
     sizes.spillers = !limited                 ? 0
                      : options->spillers != 0 ? options->spillers
@@ -113,6 +115,7 @@ bool skv_sizes_are_enough(const spillkv_options *options, const struct skv_sizes
     const uint64_t shard = skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments) +
                            SKV_SHARD_SEGMENTS_LEAST * sizes->segment_bytes;
     return options->max_mem == 0 ||
-           skv_sizes_limit(options->max_mem) >=
-               sizes->shards * shard + sizes->spillers * SKV_SPILLER_STACK_BYTES;
+           skv_sizes_limit(options->max_mem) >= skv_pages_metadata_bytes(options->max_mem) +
+                                                    sizes->shards * shard +
+                                                    sizes->spillers * SKV_SPILLER_STACK_BYTES;
 }

@@ -23,7 +23,7 @@ uint64_t skv_spillers_target(uint64_t limit, size_t segment_bytes)
 {
     const uint64_t most = (uint64_t)64 << 20;
     const uint64_t least = 4 * (uint64_t)segment_bytes;
-    const uint64_t room = limit / 64;
+    const uint64_t room = limit / 128;
     return limit == UINT64_MAX ? 0 : room < least ? least : room > most ? most : room;
 }
 

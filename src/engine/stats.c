@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/process.h"
 #include "engine/engine.h"
 
 /** A failure is reported where it is in the way of something, not by counting. */
@@ -61,5 +62,6 @@ void skv_engine_stats(spillkv *kv, spillkv_stats_data *out)
             out->last_error = last;
         }
     }
+    out->process_rss = skv_process_rss();
     out->total.helped = atomic_load_explicit(&kv->helped, memory_order_relaxed);
 }

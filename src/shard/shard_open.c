@@ -242,6 +242,7 @@ void skv_shard_add_counters(struct skv_shard *shard, spillkv_counters *sum)
     skv_shard_apply_inbox_locked(shard);
     spillkv_counters now = shard->counters;
     now.ram_segments = shard->ram.in_use;
+    now.garbage_ram = shard->ram.garbage;
     now.disk_segments = shard->space.packed_count + shard->space.lone_count;
     now.live_bytes = shard->space.packed_live_bytes + shard->space.lone_live_bytes;
     skv_mutex_unlock(&shard->lock);

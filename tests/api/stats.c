@@ -46,9 +46,11 @@ Test(stats, reserved_fields_are_0)
 {
     kv_fill(test.kv, 0, 6000);
     const spillkv_stats_data stats = kv_stats(test.kv);
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < sizeof(stats.reserved) / sizeof(stats.reserved[0]); i++) {
         cr_expect_eq(stats.reserved[i], 0);
-        cr_expect_eq(stats.total.reserved[i / 2], 0);
+    }
+    for (size_t i = 0; i < sizeof(stats.total.reserved) / sizeof(stats.total.reserved[0]); i++) {
+        cr_expect_eq(stats.total.reserved[i], 0);
     }
 }
 

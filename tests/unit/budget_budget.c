@@ -121,11 +121,10 @@ Test(budget, a_charge_makes_unused_segments_give_way)
             skv_budget_give_segment(&budget, ENTRIES, spans[i]);
         }
     }
-    cr_expect_eq(skv_budget_unused(&budget), 35 * MIB);
+    const uint64_t unused = skv_budget_unused(&budget);
+    cr_expect(unused > 0 && unused <= 4 * MIB, "most of it went back at once");
+    cr_expect(resident_at_most(before + 12 * MIB));
     cr_expect(skv_budget_charge(&budget, TABLE, 20 * MIB));
-    cr_expect_leq(skv_budget_unused(&budget), 15 * MIB);
-    cr_expect_gt(skv_budget_unused(&budget), 13 * MIB, "one piece more at most");
-    cr_expect(resident_at_most(before + 24 * MIB));
     cr_expect(!skv_budget_charge(&budget, TABLE, 15 * MIB + 1));
     cr_expect(skv_budget_charge(&budget, TABLE, 15 * MIB));
     cr_expect_eq(skv_budget_unused(&budget), 0);

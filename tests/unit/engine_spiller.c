@@ -47,7 +47,7 @@ Test(spillers, target_is_a_little_room_below_the_limit)
     const size_t segment = 64 << 10;
     cr_expect_eq(skv_spillers_target(UINT64_MAX, segment), 0, "without a limit there is none");
     cr_expect_eq(skv_spillers_target(1 << 20, segment), 4 * segment);
-    cr_expect_eq(skv_spillers_target(UINT64_C(1) << 30, segment), (1 << 30) / 64);
+    cr_expect_eq(skv_spillers_target(UINT64_C(1) << 30, segment), (1 << 30) / 128);
     cr_expect_eq(skv_spillers_target(UINT64_C(1) << 40, segment), 64 << 20);
 }
 
