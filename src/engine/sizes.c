@@ -19,7 +19,7 @@
 #define SHARDS_CHOSEN_MOST 64
 /** Groups of a shard's table without a limit: fine for some 30 million keys a shard. */
 #define GROUPS_UNBOUNDED 8192
-/** Kept back from every limited store, with a 128th of it. */
+/** Kept back from every limited store, with a 256th of it. */
 #define RESERVE_LEAST ((uint64_t)32 << 10)
 
 static uint32_t cpu_count(void)
@@ -92,7 +92,7 @@ struct skv_sizes skv_sizes_choose(const spillkv_options *options)
  *  and must not take the account past max_mem. */
 static uint64_t reserve(uint64_t max_mem)
 {
-    const uint64_t wanted = max_mem / 128 + RESERVE_LEAST;
+    const uint64_t wanted = max_mem / 256 + RESERVE_LEAST;
     return wanted < max_mem ? wanted : max_mem - 1;
 }
 
@@ -103,7 +103,7 @@ uint64_t skv_sizes_limit(uint64_t max_mem)
 
 uint64_t skv_sizes_max_mem(uint64_t limit)
 {
-    uint64_t max_mem = limit + limit / 127 + RESERVE_LEAST;
+    uint64_t max_mem = limit + limit / 255 + RESERVE_LEAST;
     while (skv_sizes_limit(max_mem) < limit) {
         max_mem++;
     }
