@@ -20,7 +20,7 @@
 #define NEWCOMERS_RATE 3
 #define SCORE_BINS     256
 /** Buckets on their way to the processor at a time. */
-#define PREFETCH_AHEAD 12
+#define PREFETCH_AHEAD 24
 
 struct item {
     uint64_t hash;

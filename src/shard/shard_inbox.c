@@ -97,7 +97,7 @@ bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
     const bool accepted = inbox->waiting <= SKV_INBOX_SETS / 2 &&
                           skv_inbox_has_room(inbox, bytes) && has_memory(shard, key->hash, bytes);
     if (SKV_LIKELY(accepted)) {
-        skv_table_prefetch_bucket(&shard->table, key->hash);
+        skv_table_prefetch_insert(&shard->table, key->hash);
         skv_inbox_add(inbox, key->hash, parts);
         shard->counters.sets++;
     }

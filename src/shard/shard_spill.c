@@ -13,7 +13,7 @@
 /** Slots settled in one go under the lock. */
 #define SETTLE_ENTRIES 256
 /** Buckets on their way to the processor at a time. */
-#define PREFETCH_AHEAD 12
+#define PREFETCH_AHEAD 24
 /** Quanta examined at most only to fill the last segment of a batch. */
 #define EXTRA_QUANTA 4
 

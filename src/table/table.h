@@ -95,6 +95,8 @@ void skv_table_clear(struct skv_table *table);
  *  hashes, then the second. */
 static inline void skv_table_prefetch_group(const struct skv_table *table, uint64_t hash);
 static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash);
+/** The same before an insert, which goes on to the next bucket when the first one is full. */
+static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash);
 
 /** The first slot whose tag is that of the hash, or NULL. Inlined: the path of every get. */
 static inline uint64_t *skv_table_first(const struct skv_table *table, uint64_t hash,
@@ -247,14 +249,25 @@ static inline void skv_table_prefetch_group(const struct skv_table *table, uint6
     __builtin_prefetch(&table->groups[skv_table_group_of(table, hash)]);
 }
 
-static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash)
+/** The home bucket, or NULL while the group is empty. */
+static inline const uint64_t *skv_table_home(const struct skv_table *table, uint64_t hash)
 {
     const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
-    if (SKV_LIKELY(group->buckets != 0)) {
-        const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), group->buckets);
-        const uint64_t *const bucket = group->run + (size_t)home * SKV_BUCKET_SLOTS;
-        __builtin_prefetch(bucket);
-        __builtin_prefetch(bucket + SKV_BUCKET_SLOTS);
+    const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), group->buckets);
+    return group->run == NULL ? NULL : group->run + (size_t)home * SKV_BUCKET_SLOTS;
+}
+
+static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash)
+{
+    __builtin_prefetch(skv_table_home(table, hash));
+}
+
+static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash)
+{
+    const uint64_t *const home = skv_table_home(table, hash);
+    if (SKV_LIKELY(home != NULL)) {
+        __builtin_prefetch(home, 1);
+        __builtin_prefetch(home + SKV_BUCKET_SLOTS, 1);
     }
 }
 
