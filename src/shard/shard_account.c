@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. What an operation leaves behind besides its result: the policy's clock moves on when an
- * entry comes into RAM, and with it goes a sweep over all slots, a group at a time, that makes old
- * ages ancient before the clock comes around to them; bytes on disk that are needed no more are
- * dropped, and when too many are, compaction is asked for.
+ * entry comes into RAM, and with it the sweep over all slots; bytes on disk that are needed no more
+ * are dropped, and when too many are, compaction is asked for.
  */
 #include "shard/shard_private.h"
 
-/** Groups swept at most for one miss. */
-#define SWEEP_MOST 8
 /** A row that is worth a transaction of its own to be deleted soon. */
 #define LARGE_ROW_BYTES (16 * SKV_SEGMENT_BYTES)
-
-static void sweep_group(struct skv_shard *shard)
-{
-    size_t count;
-    uint64_t *const slots = skv_table_group_slots(&shard->table, shard->sweep_group, &count);
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t bits = skv_slot_policy(slots[i]);
-        const uint32_t swept = skv_policy_expire(&shard->policy, bits);
-        if (swept != bits) {
-            slots[i] = skv_slot_with_policy(slots[i], swept);
-        }
-    }
-    shard->sweep_group = (shard->sweep_group + 1) & (shard->table.group_count - 1);
-}
 
 void skv_shard_note_miss_locked(struct skv_shard *shard)
 {
@@ -39,16 +22,7 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
         skv_shard_charge_arrays_locked(shard);
     }
     skv_policy_miss(&shard->policy, residents);
-    /* All groups in every ten ticks: two and a half times as many misses as residents. */
-    shard->sweep_credit += 4 * (uint64_t)shard->table.group_count;
-    const uint64_t price = 10 * residents;
-    for (int i = 0; i < SWEEP_MOST && shard->sweep_credit >= price; i++) {
-        shard->sweep_credit -= price;
-        sweep_group(shard);
-    }
-    if (shard->sweep_credit > price) {
-        shard->sweep_credit = price;
-    }
+    skv_sweep_miss(&shard->sweep, &shard->table, &shard->policy, residents);
 }
 
 void skv_shard_drop_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. Memory is freed from the old ends of the two logs. A quantum of entries is examined under
- * the lock: garbage is skipped, the least valuable fifth of the bytes is chosen, everything else is
+ * the lock: garbage is skipped, the least valuable part of the bytes is chosen, everything else is
  * appended to a log again. Of the chosen ones those with a valid copy on disk leave at once; the
  * others are packed into a batch, which shard_spill.c writes and settles.
  *
@@ -9,16 +9,11 @@
  *                        >-- a quantum -- chosen
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
  *
- * While nothing of a quantum was ever used (a pure load) all of it is chosen: no copy would gain
- * anything. So too when there is no room left to keep anything.
+ * Which are chosen says table/victims.h; all of them when there is no room left to keep anything.
  */
 #include "shard/shard_private.h"
+#include "table/victims.h"
 
-/** Of the examined bytes so much is chosen: see src/README.md for the measurement. */
-#define CHOSEN_PERCENT 20
-/** Newcomers are examined at this many times the rate of their share. */
-#define NEWCOMERS_RATE 3
-#define SCORE_BINS     256
 /** Buckets on their way to the processor at a time. */
 #define PREFETCH_AHEAD 24
 
@@ -35,12 +30,9 @@ struct item {
 struct quantum {
     struct item items[SKV_QUANTUM_ENTRIES];
     uint32_t count;
-    size_t bytes;      /* of all items */
-    size_t live_bytes; /* of those that are not garbage */
-    bool all_unused;   /* none was used since it came */
-    bool keep_none;    /* there is no room to keep anything */
-    uint32_t below;    /* scores in lower bins are chosen */
-    size_t quota;      /* bytes to be chosen of bin `below` */
+    size_t bytes;   /* of all items */
+    bool keep_none; /* there is no room to keep anything */
+    struct skv_victims victims;
 };
 
 /* Collecting. */
@@ -107,14 +99,10 @@ static void collect_both(struct skv_shard *shard, struct quantum *quantum)
             ram->logs[log].used +
             (segment != 0 ? ram->segments[segment].used - shard->examination.cursor[log] : 0);
     }
-    weight[SKV_NEWCOMERS] *= NEWCOMERS_RATE;
-    const uint64_t sum = weight[SKV_NEWCOMERS] + weight[SKV_SURVIVORS];
-    if (sum == 0) {
-        return;
-    }
-    uint32_t entries = (uint32_t)(SKV_QUANTUM_ENTRIES * weight[SKV_SURVIVORS] / sum);
+    uint32_t entries = (uint32_t)skv_victims_survivors(SKV_QUANTUM_ENTRIES, weight[SKV_NEWCOMERS],
+                                                       weight[SKV_SURVIVORS]);
     const size_t bytes =
-        (size_t)((double)shard->quantum_bytes * (double)weight[SKV_SURVIVORS] / (double)sum);
+        skv_victims_survivors(shard->quantum_bytes, weight[SKV_NEWCOMERS], weight[SKV_SURVIVORS]);
     collect(shard, SKV_SURVIVORS, entries, bytes, quantum);
     entries = SKV_QUANTUM_ENTRIES - quantum->count;
     if (quantum->bytes < shard->quantum_bytes) {
@@ -127,7 +115,7 @@ static void collect_both(struct skv_shard *shard, struct quantum *quantum)
 static void look_up(struct skv_shard *shard, struct quantum *quantum)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
-    quantum->all_unused = true;
+    skv_victims_init(&quantum->victims);
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < quantum->count; i++) {
         skv_table_prefetch_bucket(&shard->table, quantum->items[i].hash);
     }
@@ -142,51 +130,17 @@ static void look_up(struct skv_shard *shard, struct quantum *quantum)
         }
         const uint32_t bits = skv_slot_policy(*item->slot);
         item->score = skv_policy_score(&shard->policy, bits);
-        quantum->all_unused = quantum->all_unused && skv_policy_is_unused(bits);
-        quantum->live_bytes += item->bytes;
+        skv_victims_add(&quantum->victims, item->score, item->bytes, skv_policy_is_unused(bits));
         shard->counters.examined++;
     }
 }
 
-/** Finds the score below which a fifth of the live bytes lies. */
-static void choose(struct skv_shard *shard, struct quantum *quantum)
+static void choose(const struct skv_shard *shard, struct quantum *quantum)
 {
-    size_t bins[SCORE_BINS] = {0};
-    if (shard->mode == SKV_SHARD_KEEP) {
-        quantum->below = 0;
-        quantum->quota = 0;
-        return;
-    }
-    if (quantum->all_unused || quantum->keep_none) {
-        quantum->below = SCORE_BINS;
-        return;
-    }
-    for (uint32_t i = 0; i < quantum->count; i++) {
-        const struct item *const item = &quantum->items[i];
-        if (item->slot != NULL) {
-            bins[item->score >> 8] += item->bytes;
-        }
-    }
-    size_t left = quantum->live_bytes * CHOSEN_PERCENT / 100 + 1;
-    uint32_t bin = 0;
-    while (bin < SCORE_BINS - 1 && bins[bin] < left) {
-        left -= bins[bin++];
-    }
-    quantum->below = bin;
-    quantum->quota = left;
-}
-
-static bool is_chosen(struct quantum *quantum, const struct item *item)
-{
-    const uint32_t bin = item->score >> 8;
-    if (bin != quantum->below) {
-        return bin < quantum->below;
-    }
-    if (quantum->quota == 0) {
-        return false;
-    }
-    quantum->quota -= item->bytes < quantum->quota ? item->bytes : quantum->quota;
-    return true;
+    const enum skv_victims_wish wish = shard->mode == SKV_SHARD_KEEP ? SKV_VICTIMS_NONE
+                                       : quantum->keep_none          ? SKV_VICTIMS_ALL
+                                                                     : SKV_VICTIMS_SOME;
+    skv_victims_choose(&quantum->victims, wish);
 }
 
 /* Applying. */
@@ -295,7 +249,7 @@ static bool let_go(struct skv_shard *shard, struct item *item)
 static bool apply(struct skv_shard *shard, struct quantum *quantum, size_t *freed)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
-    *freed += quantum->bytes - quantum->live_bytes;
+    *freed += quantum->bytes - quantum->victims.size;
     for (uint32_t i = 0; i < quantum->count; i++) {
         struct item *const item = &quantum->items[i];
         if (item->slot == NULL) {
@@ -305,7 +259,7 @@ static bool apply(struct skv_shard *shard, struct quantum *quantum, size_t *free
             /* Removals move slots about. */
             item->slot = skv_shard_slot_at(&shard->table, item->hash, false, item->locator);
         }
-        if (is_chosen(quantum, item)) {
+        if (skv_victims_take(&quantum->victims, item->score, item->bytes)) {
             if (let_go(shard, item)) {
                 *freed += item->bytes;
                 continue;
@@ -355,7 +309,6 @@ enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *free
     skv_shard_apply_inbox_locked(shard);
     quantum.count = 0;
     quantum.bytes = 0;
-    quantum.live_bytes = 0;
     quantum.keep_none = !skv_ram_refill(&shard->ram);
     if (quantum.keep_none && shard->batch.spilling_count != 0) {
         return SKV_PROGRESS_FULL;

@@ -11,6 +11,7 @@
 #include "ram/ramlog.h"
 #include "shard/shard.h"
 #include "table/policy.h"
+#include "table/sweep.h"
 #include "table/table.h"
 
 /** Entries examined in one go under the lock: some 20 us of work. */
@@ -95,8 +96,7 @@ struct skv_shard {
     uint32_t vain_segments;    /* emptied lately without making them fewer */
     uint64_t array_charge;     /* charged for the arrays of ram and space */
     uint32_t scans;            /* scans that rely on places: no id is reused meanwhile */
-    uint32_t sweep_group;      /* where the sweep of old ages goes on */
-    uint64_t sweep_credit;
+    struct skv_sweep sweep;    /* of old ages */
 
     _Alignas(SKV_CACHE_LINE) struct skv_mutex io;
     /* Guarded by io: the store's connection. */
