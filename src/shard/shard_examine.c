@@ -17,6 +17,8 @@
 /** Buckets on their way to the processor at a time. */
 #define PREFETCH_AHEAD 24
 
+_Static_assert(SKV_QUANTUM_ENTRIES <= SKV_VICTIMS_MAX, "a quantum is a batch");
+
 struct item {
     uint64_t hash;
     uint64_t locator;

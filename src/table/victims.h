@@ -20,38 +20,49 @@
 #include <stdint.h>
 
 /** Of what is examined so much is chosen: see src/README.md for the measurement. */
-#define SKV_VICTIMS_PERCENT 20
+#define SKV_VICTIMS_PERCENT 15
 /** Newcomers are examined at this many times the rate of their share. */
 #define SKV_VICTIMS_NEWCOMERS_RATE 3
-/** Scores are told apart by their upper 8 bits. */
-#define SKV_VICTIMS_BINS 256
+/** Entries of a batch at most. */
+#define SKV_VICTIMS_MAX 512u
+/** With fewer entries a batch does not tell a load from anything else. */
+#define SKV_VICTIMS_LOAD_LEAST 32u
 
 enum skv_victims_wish {
-    SKV_VICTIMS_SOME, /* the lowest-scored part, all when none was ever used */
+    SKV_VICTIMS_SOME, /* the lowest-scored part; all of a load */
     SKV_VICTIMS_ALL,
     SKV_VICTIMS_NONE
 };
 
 struct skv_victims {
-    size_t bins[SKV_VICTIMS_BINS]; /* sizes by score */
-    size_t size;                   /* of all entries added */
-    bool all_unused;               /* none was used since it came */
-    uint32_t below;                /* scores in lower bins are chosen */
-    size_t quota;                  /* to be chosen of bin `below` */
+    uint16_t scores[SKV_VICTIMS_MAX];
+    uint32_t sizes[SKV_VICTIMS_MAX];
+    uint32_t count;
+    bool all_unused; /* none was used since it came */
+    size_t size;     /* of all together */
+    uint32_t below;  /* lower scores are chosen */
+    size_t quota;    /* to be chosen of score `below` */
 };
 
 /** How much of a batch of `amount` is to come from the survivors, by how much is in the logs. */
 uint64_t skv_victims_survivors(uint64_t amount, uint64_t newcomers, uint64_t survivors);
 
-void skv_victims_init(struct skv_victims *victims);
+/** Starts a batch. */
+static inline void skv_victims_init(struct skv_victims *victims)
+{
+    victims->count = 0;
+    victims->all_unused = true;
+    victims->size = 0;
+}
 
-/** Adds an entry that is not garbage, with its score and its size in any unit. */
-static inline void skv_victims_add(struct skv_victims *victims, uint32_t score, size_t size,
+/** Adds one of at most SKV_VICTIMS_MAX entries, with its score and its size in any unit. */
+static inline void skv_victims_add(struct skv_victims *victims, uint32_t score, uint32_t size,
                                    bool is_unused)
 {
-    victims->bins[score >> 8] += size;
-    victims->size += size;
+    victims->scores[victims->count] = (uint16_t)score;
+    victims->sizes[victims->count++] = size;
     victims->all_unused = victims->all_unused && is_unused;
+    victims->size += size;
 }
 
 /** Draws the line; all entries were added. */
@@ -59,6 +70,6 @@ void skv_victims_choose(struct skv_victims *victims, enum skv_victims_wish wish)
 
 /** Whether an entry that was added is chosen. Ask once for each, in the order in which of equal
  *  ones the first are to go. */
-bool skv_victims_take(struct skv_victims *victims, uint32_t score, size_t size);
+bool skv_victims_take(struct skv_victims *victims, uint32_t score, uint32_t size);
 
 #endif
