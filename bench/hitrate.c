@@ -13,13 +13,14 @@
 #include "table/policy.h"
 
 static const struct hitrate_policy policies[] = {
-    {"slot12", hitrate_run_store, SKV_POLICY_SLOT12},
-    {"lfu", hitrate_run_store, SKV_POLICY_LFU},
-    {"lru12", hitrate_run_store, SKV_POLICY_LRU},
-    {"lru", hitrate_run_lru, 0},
-    {"arc", hitrate_run_arc, 0},
-    {"s3-fifo", hitrate_run_s3fifo, 0},
-    {"belady", hitrate_run_belady, 0},
+    {"slot-l", hitrate_run_store, SKV_POLICY_SLOT12, true},
+    {"slot12", hitrate_run_store, SKV_POLICY_SLOT12, false},
+    {"lfu", hitrate_run_store, SKV_POLICY_LFU, false},
+    {"lru12", hitrate_run_store, SKV_POLICY_LRU, false},
+    {"lru", hitrate_run_lru, 0, false},
+    {"arc", hitrate_run_arc, 0, false},
+    {"s3-fifo", hitrate_run_s3fifo, 0, false},
+    {"belady", hitrate_run_belady, 0, false},
 };
 
 #define POLICIES (sizeof policies / sizeof *policies)
@@ -35,8 +36,9 @@ enum long_option {
 
 static const struct argp_option option_list[] = {
     {"policy", 'p', "LIST", 0,
-     "Policies, comma-separated: slot12, lfu, lru12 (LRU by the library's means), and to compare "
-     "with lru, arc, s3-fifo, belady (slot12,lru,belady)",
+     "Policies, comma-separated: slot-l, slot12, lfu, lru12 (LRU by the library's means), and to "
+     "compare "
+     "with lru, arc, s3-fifo, belady (slot-l,slot12,lru,belady)",
      1},
     {"sizes", 's', "LIST", 0,
      "Capacities in entries, or in percent of the unique keys (0.1%,1%,5%,10%,25%,50%)", 1},
@@ -277,8 +279,8 @@ int main(int argc, char **argv)
                "one size, and shows by how much their misses are fewer than LRU's.",
     };
     static struct arguments arguments = {
-        .report = {.policies = {&policies[0], &policies[3], &policies[POLICIES - 1]},
-                   .policy_count = 3,
+        .report = {.policies = {&policies[0], &policies[1], &policies[4], &policies[POLICIES - 1]},
+                   .policy_count = 4,
                    .size_count = 6,
                    .shards = 1,
                    .seed = 1},

@@ -32,6 +32,7 @@ struct hitrate_policy {
     bool (*run)(const struct hitrate_policy *policy, const struct trace *trace,
                 const struct hitrate_cache *cache, struct hitrate_result *result_out);
     unsigned kind; /* of the library's policies */
+    bool learns;
 };
 
 /** hitrate_store.c: the library's own table, policy and choice of victims. */

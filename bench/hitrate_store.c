@@ -44,6 +44,7 @@ struct ring {
 struct part {
     struct skv_table table;
     struct skv_policy policy;
+    struct skv_learn learn;
     struct skv_sweep sweep;
     struct ring logs[LOGS];
     uint32_t residents;
@@ -250,7 +251,7 @@ static bool simulate(struct store *store, const struct trace *trace, uint64_t *h
     return true;
 }
 
-static bool open_parts(struct store *store, enum skv_policy_kind kind, uint32_t unique)
+static bool open_parts(struct store *store, const struct hitrate_policy *policy, uint32_t unique)
 {
     const uint32_t shards = store->cache->shards;
     uint32_t groups = 1;
@@ -262,7 +263,11 @@ static bool open_parts(struct store *store, enum skv_policy_kind kind, uint32_t 
         const uint32_t capacity = store->cache->capacity / shards;
         part->capacity = capacity + (i < store->cache->capacity % shards);
         part->capacity += part->capacity == 0;
-        skv_policy_init(&part->policy, kind, store->cache->seed + i + 1);
+        skv_policy_init(&part->policy, (enum skv_policy_kind)policy->kind,
+                        store->cache->seed + i + 1);
+        if (policy->learns) {
+            skv_policy_learn(&part->policy, &part->learn);
+        }
         if (skv_table_init(&part->table, &store->budget, shard_bits(store->cache), groups) !=
             SPILLKV_OK) {
             return false;
@@ -293,8 +298,8 @@ bool hitrate_run_store(const struct hitrate_policy *policy, const struct trace *
     store->cache = cache;
     bool valid = skv_budget_init(&store->budget, 0, SEGMENT_BYTES);
     if (valid) {
-        valid = open_parts(store, (enum skv_policy_kind)policy->kind, trace->unique) &&
-                simulate(store, trace, &result_out->hits);
+        valid =
+            open_parts(store, policy, trace->unique) && simulate(store, trace, &result_out->hits);
         close_parts(store);
         skv_budget_fini(&store->budget);
     }

@@ -29,9 +29,12 @@
 #define LOG_LOWEST (-(5 << LOG_BITS)) /* of any score: (0 + 1) / (24 + 1/10) is above 1/32 */
 #define LOG_RANGE  (12 << LOG_BITS)   /* to 128: (15 + 1) / (1/8 + 1/10) is below */
 
+_Static_assert(SCORES == SKV_LEARN_CELLS, "each score can be learned");
+
 static struct skv_once scores_once = SKV_ONCE_INIT;
 /* Constant after scores_once. */
 static uint16_t scores[3][SCORES];
+static double formula[SCORES];
 
 /* Logarithm to base 2 with LOG_BITS bits after the point, rounded down; bit by bit, by squaring. */
 static int32_t log2_fixed(uint32_t x)
@@ -47,15 +50,21 @@ static int32_t log2_fixed(uint32_t x)
     return log;
 }
 
-static uint16_t slot12_score(uint32_t f, uint32_t g, uint32_t age)
+/* X of the rule, in parts. */
+static int32_t find_x(uint32_t g, uint32_t age)
 {
     /* Usual gaps in 32nds of a cache-full: the middles of the age bins of gap_class(). */
     static const int32_t gaps[GAPS] = {256, 192, 96, 48, 24, 12, 4, 1};
     const int32_t gap = gaps[g] * (PARTS / 32);
     const int32_t now =
         age == SKV_POLICY_ANCIENT ? 12 * PARTS : (int32_t)(2 * age + 1) * (PARTS / 8);
-    const int32_t x = now < gap ? gap + (gap - now) / 20 : gap + 2 * (now - gap);
-    const int32_t log = log2_fixed((f + 1) * PARTS) - log2_fixed((uint32_t)(x + PARTS / 10));
+    return now < gap ? gap + (gap - now) / 20 : gap + 2 * (now - gap);
+}
+
+static uint16_t slot12_score(uint32_t f, uint32_t g, uint32_t age)
+{
+    const uint32_t x = (uint32_t)find_x(g, age);
+    const int32_t log = log2_fixed((f + 1) * PARTS) - log2_fixed(x + PARTS / 10);
     return (uint16_t)((int64_t)(log - LOG_LOWEST) * UINT16_MAX / LOG_RANGE);
 }
 
@@ -65,6 +74,7 @@ static void make_scores(void)
         const uint32_t f = i / (GAPS * AGES);
         const uint32_t g = i / AGES % GAPS;
         const uint32_t age = i % AGES;
+        formula[i] = (double)((f + 1) * PARTS) / (double)(find_x(g, age) + PARTS / 10);
         scores[SKV_POLICY_SLOT12][i] = slot12_score(f, g, age);
         scores[SKV_POLICY_LFU][i] = (uint16_t)(f * (UINT16_MAX / FREQUENCY_MAX));
         scores[SKV_POLICY_LRU][i] =
@@ -76,10 +86,23 @@ void skv_policy_init(struct skv_policy *policy, enum skv_policy_kind kind, uint6
 {
     skv_once(&scores_once, make_scores);
     policy->scores = scores[kind];
+    policy->learn = NULL;
     skv_rng_init(&policy->rng, seed);
     policy->now = 1;
     policy->misses = 0;
     policy->ticks = 0;
+}
+
+void skv_policy_learn(struct skv_policy *policy, struct skv_learn *learn)
+{
+    skv_learn_init(learn);
+    policy->learn = learn;
+    policy->scores = learn->scores;
+}
+
+double skv_policy_formula(uint32_t cell)
+{
+    return formula[cell];
 }
 
 static uint32_t gap_class(uint32_t age)
@@ -96,6 +119,9 @@ static uint32_t gap_class(uint32_t age)
 
 uint32_t skv_policy_use(struct skv_policy *policy, uint32_t bits)
 {
+    if (policy->learn != NULL) {
+        skv_learn_count(&policy->learn->uses[skv_policy_cell(policy, bits)]);
+    }
     const uint32_t old_gap = bits & (GAPS - 1);
     uint32_t gap = gap_class(skv_policy_age(policy, bits));
     gap = old_gap != 0 ? (gap + old_gap) >> 1 : gap;
@@ -112,6 +138,9 @@ uint32_t skv_policy_use(struct skv_policy *policy, uint32_t bits)
 
 void skv_policy_miss(struct skv_policy *policy, uint64_t residents)
 {
+    if (policy->learn != NULL) {
+        skv_learn_miss(policy->learn, residents);
+    }
     policy->misses++;
     if (policy->misses < residents / 4) {
         return;

@@ -19,7 +19,8 @@
  * Never an older history than the clock can tell: a sweep over the slots makes those ancient whose
  * age comes near to the 31 ticks (skv_policy_expire()).
  *
- * A policy is a table of scores: another table makes it LRU or LFU, with no other code.
+ * A policy is a table of scores: another table makes it LRU or LFU, with no other code. One that
+ * learns (learn.h) has a table of its own, which starts as SLOT12's.
  *
  * Threads: none here; the caller serialises. The score table is shared and read-only.
  */
@@ -27,10 +28,12 @@
 #define SKV_TABLE_POLICY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attributes.h"
 #include "base/rng.h"
+#include "table/learn.h"
 
 #define SKV_POLICY_TICKS   31 /* live values of ts */
 #define SKV_POLICY_EXPIRED 19 /* age at which the sweep makes a slot ancient */
@@ -43,7 +46,8 @@ enum skv_policy_kind {
 };
 
 struct skv_policy {
-    const uint16_t *scores; /* [f][g][age], 16 x 8 x 32; constant after init */
+    const uint16_t *scores;  /* [f][g][age], 16 x 8 x 32; shared, or those of `learn` */
+    struct skv_learn *learn; /* NULL: it does not */
     struct skv_rng rng;
     uint32_t now;    /* 1 .. 31 */
     uint64_t misses; /* since the last tick */
@@ -51,6 +55,11 @@ struct skv_policy {
 };
 
 void skv_policy_init(struct skv_policy *policy, enum skv_policy_kind kind, uint64_t seed);
+/** The scores learn from now on; `learn` is borrowed until the policy is used no more. */
+void skv_policy_learn(struct skv_policy *policy, struct skv_learn *learn);
+
+/** SLOT12's rule for cell [f][g][age]: about 1/25 .. 73, (f + 1) / (X + 1/10). */
+double skv_policy_formula(uint32_t cell);
 
 /** The bits of a new key. */
 static inline uint32_t skv_policy_new(const struct skv_policy *policy)
@@ -77,10 +86,24 @@ static inline bool skv_policy_is_unused(uint32_t bits)
 /** The bits after a use. */
 uint32_t skv_policy_use(struct skv_policy *policy, uint32_t bits);
 
+/** Place of an entry in the table of scores. */
+static inline uint32_t skv_policy_cell(const struct skv_policy *policy, uint32_t bits)
+{
+    return (bits & 0x7f) << 5 | skv_policy_age(policy, bits);
+}
+
 /** How much the entry is worth keeping. */
 static inline uint32_t skv_policy_score(const struct skv_policy *policy, uint32_t bits)
 {
-    return policy->scores[(bits & 0x7f) << 5 | skv_policy_age(policy, bits)];
+    return policy->scores[skv_policy_cell(policy, bits)];
+}
+
+/** The sweep met a slot. */
+static inline void skv_policy_meet(struct skv_policy *policy, uint32_t bits)
+{
+    if (policy->learn != NULL) {
+        skv_learn_count(&policy->learn->met[skv_policy_cell(policy, bits)]);
+    }
 }
 
 /** An entry came into RAM; ticks when a quarter of `residents` have. */

@@ -261,8 +261,9 @@ Test(disk_faults, failures_and_their_end_are_logged_once_each)
     kv_fill(test.kv, 0, 8000);
     cr_expect_eq(atomic_load(&errors_logged), 0);
     fault_vfs_set(FAULT_WRITE, 1, SQLITE_FULL, true);
-    const uint32_t end = fill_until_failure(8000, SPILLKV_ENOSPC);
-    cr_expect_eq(kv_set(test.kv, end, 0, KV_VALUE), SPILLKV_ENOSPC);
+    uint32_t end = fill_until_failure(8000, SPILLKV_ENOSPC);
+    /* Keeping entries may close gaps, into which a few more go. */
+    end = fill_until_failure(end, SPILLKV_ENOSPC);
     cr_expect_eq(atomic_load(&errors_logged), 1);
     cr_expect_eq(atomic_load(&ends_logged), 0);
     fault_vfs_clear();
