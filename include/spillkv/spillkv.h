@@ -90,6 +90,14 @@ typedef enum spillkv_log_level {
  */
 typedef void spillkv_log(void *context, spillkv_log_level level, const char *message);
 
+/** By what the entries that stay in RAM are chosen; see bench/README.md for how they compare. */
+typedef enum spillkv_policy {
+    SPILLKV_POLICY_SLOT_L = 0, /* frequency, usual gap and age, weighed as the uses seen teach */
+    SPILLKV_POLICY_SLOT12 = 1, /* the same by a fixed rule */
+    SPILLKV_POLICY_LFU = 2,    /* the most frequently used ones; nothing is forgotten */
+    SPILLKV_POLICY_LRU = 3     /* those used last */
+} spillkv_policy;
+
 /**
  * How to open a store. Fill it with spillkv_options_init(), then change what you need.
  *
@@ -104,7 +112,7 @@ typedef struct spillkv_options {
     spillkv_on_full on_full; /* without a path: what happens at max_mem */
     uint64_t hash_seed;      /* 0: random; else reproducible placement, for tests and simulation */
     uint32_t spillers;       /* background threads that spill; 0: chosen from the CPUs */
-    uint32_t reserved_0;     /* must be 0 */
+    spillkv_policy policy;   /* which entries stay in RAM */
     spillkv_log *log;        /* NULL: no messages */
     void *log_context;       /* handed to log */
     const char *sqlite_vfs;  /* name of the SQLite VFS that opens the shard files; NULL: the

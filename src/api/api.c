@@ -34,12 +34,13 @@ static inline spillkv_status check_key(const spillkv *kv, const void *key, size_
 
 static bool are_valid(const spillkv_options *options)
 {
-    bool reserved = options->reserved_0 == 0;
+    bool reserved = true;
     for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
         reserved = reserved && options->reserved[i] == 0;
     }
     return reserved && options->shards <= SPILLKV_SHARDS_MAX &&
            options->spillers <= SKV_SPILLERS_MAX &&
+           (unsigned)options->policy <= SPILLKV_POLICY_LRU &&
            (options->on_full == SPILLKV_FULL_FAIL || options->on_full == SPILLKV_FULL_DROP) &&
            (options->path == NULL || options->path[0] != '\0');
 }

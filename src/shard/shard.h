@@ -44,6 +44,7 @@ struct skv_shard_options {
     const char *file;        /* SKV_SHARD_SPILL: the file, which must not exist */
     const char *vfs;         /* see spillkv_options.sqlite_vfs */
     enum skv_shard_mode mode;
+    spillkv_policy policy;
     uint32_t number;
     uint32_t shard_bits;
     uint32_t group_count;    /* of the table */

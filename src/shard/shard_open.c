@@ -97,6 +97,21 @@ static bool init_locks(struct skv_shard *shard)
     return false;
 }
 
+static void init_policy(struct skv_shard *shard, const struct skv_shard_options *options)
+{
+    static const enum skv_policy_kind kinds[] = {
+        [SPILLKV_POLICY_SLOT_L] = SKV_POLICY_SLOT12,
+        [SPILLKV_POLICY_SLOT12] = SKV_POLICY_SLOT12,
+        [SPILLKV_POLICY_LFU] = SKV_POLICY_LFU,
+        [SPILLKV_POLICY_LRU] = SKV_POLICY_LRU,
+    };
+
+    skv_policy_init(&shard->policy, kinds[options->policy], options->seed);
+    if (options->policy == SPILLKV_POLICY_SLOT_L) {
+        skv_policy_learn(&shard->policy, &shard->learn);
+    }
+}
+
 spillkv_status skv_shard_open(const struct skv_shard_options *options, struct skv_shard **shard_out)
 {
     *shard_out = NULL;
@@ -119,7 +134,7 @@ spillkv_status skv_shard_open(const struct skv_shard_options *options, struct sk
         skv_free(shard);
         return SPILLKV_ESYSTEM;
     }
-    skv_policy_init(&shard->policy, SKV_POLICY_SLOT12, options->seed);
+    init_policy(shard, options);
     skv_space_init(&shard->space);
     spillkv_status status = build(shard, options);
     if (status != SPILLKV_OK) {

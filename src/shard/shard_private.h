@@ -86,6 +86,7 @@ struct skv_shard {
     struct skv_ram ram;
     struct skv_inbox inbox;
     struct skv_policy policy;
+    struct skv_learn learn; /* of the policy, if it learns */
     struct skv_space space;
     spillkv_counters counters; /* entries_*, bytes_* and the counts of operations */
     uint64_t disk_moves;       /* how often slots got or changed places on disk, or space was

@@ -87,9 +87,6 @@ Test(options, too_many_shards_are_refused)
 
 Test(options, reserved_fields_must_be_0)
 {
-    test.options.reserved_0 = 1;
-    expect_refused();
-    test.options.reserved_0 = 0;
     for (int i = 0; i < 8; i++) {
         test.options.reserved[i] = 1;
         expect_refused();
@@ -102,6 +99,14 @@ Test(options, on_full_must_be_one_of_its_values)
     test.options.on_full = (spillkv_on_full)2;
     expect_refused();
     test.options.on_full = (spillkv_on_full)-1;
+    expect_refused();
+}
+
+Test(options, policy_must_be_one_of_its_values)
+{
+    test.options.policy = (spillkv_policy)4;
+    expect_refused();
+    test.options.policy = (spillkv_policy)-1;
     expect_refused();
 }
 

@@ -237,12 +237,17 @@ Test(ops, failed_set_of_a_new_key_changes_nothing)
         count++;
     }
     cr_assert(skv_shard_check(one.shard));
+    /* It may have been the run of the key's group that could not grow: others may have room. */
+    uint32_t more = 0;
     for (uint32_t i = 0; i < 50; i++) {
-        cr_expect_eq(one_shard_set(&one, count + i, 1, 500), SPILLKV_EFULL);
-        cr_expect_eq(one_shard_peek(&one, count + i, 1, 500), SPILLKV_NOT_FOUND);
+        const bool full = one_shard_set(&one, count + i, 1, 500) == SPILLKV_EFULL;
+        cr_expect_eq(one_shard_peek(&one, count + i, 1, 500),
+                     full ? SPILLKV_NOT_FOUND : SPILLKV_OK);
+        more += !full;
         cr_assert(skv_shard_check(one.shard));
     }
+    cr_expect_lt(more, 50);
     cr_expect_eq(one_shard_set(&one, 1, 2, 300000), SPILLKV_EFULL);
     cr_expect_eq(one_shard_peek(&one, 1, 1, 500), SPILLKV_OK);
-    cr_expect_eq(skv_shard_count(one.shard), count);
+    cr_expect_eq(skv_shard_count(one.shard), count + more);
 }
