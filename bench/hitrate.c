@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "hitrate_generate.h"
 #include "hitrate_report.h"
 #include "progress.h"
 #include "table/policy.h"

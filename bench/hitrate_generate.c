@@ -3,11 +3,12 @@
  * Traces made on the spot, in integers only. Ranks are drawn by octaves: each octave of ranks is
  * as likely as any other, so rank r has about 1 / (r + 1) of the popularity of rank 0.
  */
+#include "hitrate_generate.h"
+
 #include <error.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hitrate_trace.h"
 #include "size.h"
 #include "workload.h"
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hitrate_trace.h"
+#include "trace.h"
 
 #define HITRATE_SHARDS_MAX 64u
 

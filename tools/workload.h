@@ -5,8 +5,8 @@
  * Nothing is stored: entry number i is made again whenever it is needed, and any value can be
  * checked with its key alone. Threads: any, there is no state.
  */
-#ifndef BENCH_WORKLOAD_H
-#define BENCH_WORKLOAD_H
+#ifndef TOOLS_WORKLOAD_H
+#define TOOLS_WORKLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /**
  * Keys of any 64 bits become numbers from 0 by an open hash table, which is at most half full.
  */
-#include "hitrate_trace.h"
+#include "trace.h"
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  * Files of traces, compressed or not. A compressed one is read through a child process.
  */
 #include <errno.h>
-#include <error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hitrate_trace.h"
+#include "progress.h"
+#include "trace.h"
 #include "workload.h"
 
 #define ORACLE_BYTES  24
@@ -39,7 +39,7 @@ static bool open_child(const char *program, const char *path, struct source *sou
 {
     int ends[2];
     if (pipe(ends) != 0) {
-        error(0, errno, "pipe");
+        progress_say("pipe: %s", strerror(errno));
         return false;
     }
     source->child = fork();
@@ -48,13 +48,13 @@ static bool open_child(const char *program, const char *path, struct source *sou
         close(ends[0]);
         close(ends[1]);
         execlp(program, program, "-dcq", "--", path, (char *)NULL);
-        error(0, errno, "cannot run %s", program);
+        progress_say("cannot run %s: %s", program, strerror(errno));
         _exit(EXIT_FAILURE);
     }
     close(ends[1]);
     source->stream = source->child > 0 ? fdopen(ends[0], "rb") : NULL;
     if (source->stream == NULL) {
-        error(0, errno, "%s", program);
+        progress_say("%s: %s", program, strerror(errno));
         close(ends[0]);
     }
     return source->stream != NULL;
@@ -65,7 +65,7 @@ static bool open_source(const char *path, struct source *source)
     const char *const program = decompressor_of(path);
     source->child = 0;
     if (access(path, R_OK) != 0) {
-        error(0, errno, "%s", path);
+        progress_say("%s: %s", path, strerror(errno));
         return false;
     }
     if (program != NULL) {
@@ -73,7 +73,7 @@ static bool open_source(const char *path, struct source *source)
     }
     source->stream = fopen(path, "rb");
     if (source->stream == NULL) {
-        error(0, errno, "%s", path);
+        progress_say("%s: %s", path, strerror(errno));
     }
     return source->stream != NULL;
 }
@@ -215,7 +215,7 @@ bool trace_read(const char *path, enum trace_format format, uint64_t most, struc
     valid = close_source(&source, whole) && valid && builder.trace.count != 0;
     const char *const slash = strrchr(path, '/');
     if (!trace_finish(&builder, slash != NULL ? slash + 1 : path, valid, trace_out)) {
-        error(0, 0, "%s: not a trace, damaged, or too large", path);
+        progress_say("%s: not a trace, damaged, or too large", path);
         return false;
     }
     trace_out->name[strcspn(trace_out->name, ".")] = '\0';

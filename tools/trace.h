@@ -2,8 +2,8 @@
 /**
  * Traces: the keys that a program asked for, in order, numbered by their first appearance.
  */
-#ifndef BENCH_HITRATE_TRACE_H
-#define BENCH_HITRATE_TRACE_H
+#ifndef TOOLS_TRACE_H
+#define TOOLS_TRACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,20 +35,9 @@ bool trace_format_parse(const char *name, enum trace_format *format_out);
  */
 bool trace_read(const char *path, enum trace_format format, uint64_t most, struct trace *trace_out);
 
-/**
- * Makes a trace: KIND[:REQUESTS[:KEYS]], the same for the same seed on every machine.
- *
- * zipf: popularity falls with the rank and stays; drift: the same, but some ranks are given to
- * other keys all the time; scan: zipf, a third of it interrupted by runs of keys that never come
- * again; loop: all keys in order, over and over; zigzag: up and down.
- *
- * @return false after a message; otherwise trace_free() it
- */
-bool trace_generate(const char *text, uint64_t seed, struct trace *trace_out);
-
 void trace_free(struct trace *trace);
 
-/* For the two above. */
+/* For readers and makers of traces. */
 
 /** A trace being put together; zeroed is the start. */
 struct trace_builder {
