@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <spillkv/spillkv.h>
 
@@ -22,6 +21,7 @@
 #include "report.h"
 #include "size.h"
 #include "store.h"
+#include "threads.h"
 #include "workers.h"
 
 struct load_args {
@@ -78,8 +78,8 @@ static error_t parse_load_option(int key, char *value, struct argp_state *state)
         state->child_inputs[0] = &args->store;
         return 0;
     case 't':
-        if (!number_parse(value, 1, WORKERS_MAX, &number)) {
-            argp_error(state, "--threads: '%s' is not a number from 1 to %u", value, WORKERS_MAX);
+        if (!number_parse(value, 1, THREADS_MAX, &number)) {
+            argp_error(state, "--threads: '%s' is not a number from 1 to %u", value, THREADS_MAX);
         }
         args->threads = (unsigned)number;
         return 0;
@@ -121,8 +121,7 @@ static error_t parse_load_option(int key, char *value, struct argp_state *state)
 static void complete_args(struct load_args *args)
 {
     if (args->threads == 0) {
-        const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        args->threads = cpus < 1 ? 1 : (cpus > (long)WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus);
+        args->threads = threads_default();
     }
     if (args->seed_given) {
         args->store.hash_seed = args->seed;

@@ -6,14 +6,13 @@
  */
 #include "workers.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "escape.h"
-#include "interrupt.h"
 #include "progress.h"
+#include "threads.h"
 
 #define BATCH        256u
 #define MESSAGES_MAX 10u
@@ -21,7 +20,6 @@
 struct worker {
     /* Constant while threads run. */
     struct workers *crew;
-    pthread_t thread;
     size_t first;
     size_t last;
     size_t capacity;
@@ -94,14 +92,6 @@ static void complain(struct workers *workers, const struct record_view *view, co
     }
 }
 
-static bool told_to_stop(struct workers *workers)
-{
-    if (interrupt_seen()) {
-        atomic_store(&workers->stop, true);
-    }
-    return atomic_load_explicit(&workers->stop, memory_order_relaxed);
-}
-
 static bool set_one(struct worker *worker, size_t index)
 {
     struct record_view view;
@@ -119,7 +109,8 @@ static bool set_one(struct worker *worker, size_t index)
 static void *set_part(void *context)
 {
     struct worker *const worker = context;
-    for (size_t i = worker->first; i < worker->last && !told_to_stop(worker->crew);) {
+    for (size_t i = worker->first;
+         i < worker->last && !threads_told_to_stop(&worker->crew->stop);) {
         const size_t rest = worker->last - i;
         const size_t end = i + (rest < BATCH ? rest : BATCH);
         progress_add(end - i);
@@ -160,7 +151,7 @@ static void *verify_batches(void *context)
     struct worker *const worker = context;
     struct workers *const workers = worker->crew;
     const size_t count = workers->records->count;
-    while (!told_to_stop(workers)) {
+    while (!threads_told_to_stop(&workers->stop)) {
         const size_t first = atomic_fetch_add_explicit(&workers->next, BATCH, memory_order_relaxed);
         if (first >= count) {
             break;
@@ -177,26 +168,13 @@ static void *verify_batches(void *context)
 /* Runs a function in every worker, and gathers their latencies; false if not all was done. */
 static bool run_all(struct workers *workers, void *(*function)(void *), struct latency *latency)
 {
-    unsigned started = 0;
-    for (; started < workers->count; started++) {
-        struct worker *const worker = &workers->worker[started];
-        const int failure = pthread_create(&worker->thread, NULL, function, worker);
-        if (failure != 0) {
-            progress_say("cannot start a thread: %s", strerror(failure));
-            atomic_store(&workers->stop, true);
-            break;
-        }
+    const bool done = threads_run(workers->count, function, workers->worker,
+                                  sizeof *workers->worker, &workers->stop);
+    for (unsigned w = 0; w < workers->count; w++) {
+        latency_merge(latency, &workers->worker[w].latency);
+        latency_reset(&workers->worker[w].latency);
     }
-    for (unsigned w = 0; w < started; w++) {
-        struct worker *const worker = &workers->worker[w];
-        pthread_join(worker->thread, NULL);
-        latency_merge(latency, &worker->latency);
-        latency_reset(&worker->latency);
-    }
-    if (interrupt_seen()) {
-        progress_say("interrupted");
-    }
-    return !atomic_load(&workers->stop);
+    return done;
 }
 
 bool workers_set_all(struct workers *workers, spillkv *kv, const size_t *starts,

@@ -17,8 +17,6 @@
 #include "latency.h"
 #include "records.h"
 
-#define WORKERS_MAX 1024u
-
 struct workers;
 
 /** What reading back found. */
