@@ -19,4 +19,7 @@ int command_load(int argc, char **argv);
 /** Takes commands for a store by hand. */
 int command_repl(int argc, char **argv);
 
+/** Runs a trace of requests and reports the hit ratio. */
+int command_replay(int argc, char **argv);
+
 #endif

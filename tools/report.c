@@ -166,7 +166,7 @@ static void print_memory(FILE *stream, const struct report *report)
     fprintf(stream, "%s of it the index of the input\n", size_format(report->index_bytes, text));
 }
 
-static void print_phase(FILE *stream, const char *name, const struct report_phase *phase)
+void report_print_phase(FILE *stream, const char *name, const struct report_phase *phase)
 {
     char text[SIZE_TEXT];
     fprintf(stream, "%-6s %12" PRIu64 " %8.2f %11.0f", name, phase->latency.count, phase->seconds,
@@ -178,16 +178,21 @@ static void print_phase(FILE *stream, const char *name, const struct report_phas
     fprintf(stream, " %9s\n", duration_format((double)phase->latency.max_ns, text));
 }
 
-static void print_phases(FILE *stream, const struct report *report)
+void report_print_heading(FILE *stream)
 {
     fprintf(stream, "%-6s %12s %8s %11s", "phase", "operations", "seconds", "per second");
     for (size_t i = 0; i < QUANTILES; i++) {
         fprintf(stream, " %9s", quantiles[i].name);
     }
     fprintf(stream, " %9s\n", "max");
-    print_phase(stream, "set", &report->set);
+}
+
+static void print_phases(FILE *stream, const struct report *report)
+{
+    report_print_heading(stream);
+    report_print_phase(stream, "set", &report->set);
     fprintf(stream, "%-6s %12s %8.2f\n", "flush", "", report->flush_seconds);
-    print_phase(stream, "get", &report->get);
+    report_print_phase(stream, "get", &report->get);
 }
 
 static void print_verdict(FILE *stream, const struct report *report)
@@ -244,7 +249,7 @@ static json_t *json_fields(const void *base, const struct field *fields)
     return object;
 }
 
-static json_t *json_stats(const spillkv_stats_data *stats)
+json_t *report_json_stats(const spillkv_stats_data *stats)
 {
     json_t *const object = json_object();
     json_object_set_new(object, "shards", json_count(stats->shards));
@@ -257,7 +262,7 @@ static json_t *json_stats(const spillkv_stats_data *stats)
     return object;
 }
 
-static json_t *json_phase(const struct report_phase *phase)
+json_t *report_json_phase(const struct report_phase *phase)
 {
     json_t *const latency = json_object();
     for (size_t i = 0; i < QUANTILES; i++) {
@@ -296,6 +301,15 @@ static json_t *json_rss(const struct report *report)
     return object;
 }
 
+bool report_write_json(FILE *stream, json_t *object)
+{
+    const int failure =
+        json_dumpf(object, stream, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_DECIMALS));
+    json_decref(object);
+    fputc('\n', stream);
+    return failure == 0;
+}
+
 bool report_print_json(FILE *stream, const struct report *report)
 {
     const double ratio = hit_ratio(report);
@@ -304,21 +318,17 @@ bool report_print_json(FILE *stream, const struct report *report)
     json_object_set_new(object, "input", json_input(report));
     json_object_set_new(object, "threads", json_count(report->threads));
     json_object_set_new(object, "seed", json_count(report->seed));
-    json_object_set_new(object, "set", json_phase(&report->set));
+    json_object_set_new(object, "set", report_json_phase(&report->set));
     json_object_set_new(object, "flush_seconds", json_real(report->flush_seconds));
-    json_object_set_new(object, "get", json_phase(&report->get));
+    json_object_set_new(object, "get", report_json_phase(&report->get));
     json_object_set_new(object, "hit_ratio", ratio >= 0 ? json_real(ratio) : json_null());
     json_object_set_new(object, "rss", json_rss(report));
-    json_object_set_new(object, "stats_flushed", json_stats(&report->flushed));
-    json_object_set_new(object, "stats", json_stats(&report->end));
+    json_object_set_new(object, "stats_flushed", report_json_stats(&report->flushed));
+    json_object_set_new(object, "stats", report_json_stats(&report->end));
     json_object_set_new(object, "count", json_count(report->count));
     json_object_set_new(object, "missing", json_count(report->findings.missing));
     json_object_set_new(object, "wrong", json_count(report->findings.wrong));
     json_object_set_new(object, "failed", json_count(report->findings.failed));
     json_object_set_new(object, "verified", json_boolean(report_verified(report)));
-    const int failure =
-        json_dumpf(object, stream, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_DECIMALS));
-    json_decref(object);
-    fputc('\n', stream);
-    return failure == 0;
+    return report_write_json(stream, object);
 }

@@ -5,6 +5,7 @@
 #ifndef TOOLS_REPORT_H
 #define TOOLS_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,5 +55,18 @@ bool report_print_json(FILE *stream, const struct report *report);
 
 /** Writes all that spillkv_stats() reports as a table. */
 void report_print_stats(FILE *stream, const spillkv_stats_data *stats);
+
+/* Pieces of a table and of an object, for other commands. */
+
+/** Writes the heading of a table of phases. */
+void report_print_heading(FILE *stream);
+/** Writes a line of it. */
+void report_print_phase(FILE *stream, const char *name, const struct report_phase *phase);
+/** @return NULL when memory ran out */
+json_t *report_json_phase(const struct report_phase *phase);
+/** @return NULL when memory ran out */
+json_t *report_json_stats(const spillkv_stats_data *stats);
+/** Writes an object and frees it; false when memory ran out. */
+bool report_write_json(FILE *stream, json_t *object);
 
 #endif

@@ -19,15 +19,18 @@ struct command {
 
 static char load_title[] = "spillkv load";
 static char repl_title[] = "spillkv repl";
+static char replay_title[] = "spillkv replay";
 
 static const struct command commands[] = {{"load", load_title, command_load},
-                                          {"repl", repl_title, command_repl}};
+                                          {"repl", repl_title, command_repl},
+                                          {"replay", replay_title, command_replay}};
 
 static const char description[] =
     "A concurrent map that holds more than RAM does, from the command line."
     "\vCommands:\n"
-    "  load   store the records of files, read all of them back, compare and measure\n"
-    "  repl   set, get and delete by hand\n"
+    "  load     store the records of files, read all of them back, compare and measure\n"
+    "  repl     set, get and delete by hand\n"
+    "  replay   run a trace of requests, verify the values, measure how many come from RAM\n"
     "\n"
     "'spillkv COMMAND --help' tells more.";
 

@@ -20,7 +20,26 @@ static const struct argp_option store_options[] = {
      "Directory for the files of the store; default: a fresh one in TMPDIR or /tmp, removed at the "
      "end",
      1},
+    {"policy", 'P', "NAME", 0, "Which entries stay in RAM: slot-l, the default, slot12, lfu or lru",
+     1},
     {0}};
+
+static bool policy_parse(const char *name, spillkv_policy *policy_out)
+{
+    static const char *const names[] = {
+        [SPILLKV_POLICY_SLOT_L] = "slot-l",
+        [SPILLKV_POLICY_SLOT12] = "slot12",
+        [SPILLKV_POLICY_LFU] = "lfu",
+        [SPILLKV_POLICY_LRU] = "lru",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *policy_out = (spillkv_policy)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 static error_t parse_store_option(int key, char *value, struct argp_state *state)
 {
@@ -45,6 +64,11 @@ static error_t parse_store_option(int key, char *value, struct argp_state *state
             argp_error(state, "--path: the name is empty");
         }
         args->path = value;
+        return 0;
+    case 'P':
+        if (!policy_parse(value, &args->policy)) {
+            argp_error(state, "--policy: '%s' is none of slot-l, slot12, lfu, lru", value);
+        }
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -115,6 +139,7 @@ bool store_open(struct store *store, const struct store_args *args)
     options.max_mem = args->max_mem;
     options.shards = args->shards;
     options.hash_seed = args->hash_seed;
+    options.policy = args->policy;
     options.log = pass_message;
     const spillkv_status status = spillkv_open(&options, &store->kv);
     if (status != SPILLKV_OK) {

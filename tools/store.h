@@ -19,9 +19,11 @@ struct store_args {
     uint32_t shards;
     const char *path;   /* NULL: a fresh directory, removed at the end */
     uint64_t hash_seed; /* 0: random */
+    spillkv_policy policy;
 };
 
-/** Parser of --max-mem, --shards and --path, to be a child of a command's; takes store_args. */
+/** Parser of --max-mem, --shards, --path and --policy, to be a child of a command's; takes
+ *  store_args. */
 extern const struct argp store_argp;
 
 struct store {

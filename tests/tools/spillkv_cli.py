@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -193,10 +194,85 @@ class Refusals(Case):
         self.refuse("load", "--max-mem=1", "-", says="max-mem too small")
 
     def test_help_and_version(self):
-        for arguments in (("--help",), ("load", "--help"), ("repl", "--help"), ("--version",)):
+        for arguments in (("--help",), ("load", "--help"), ("repl", "--help"),
+                          ("replay", "--help"), ("--version",)):
             done = self.run_program(*arguments)
             self.assertEqual(done.returncode, 0)
             self.assertIn(b"spillkv", done.stdout)
+
+
+class Replay(Case):
+    def replay(self, *arguments, code=0):
+        done = self.run_program("replay", "--json", "-q", *arguments)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return json.loads(done.stdout)
+
+    def trace(self, requests, keys, seed=1):
+        source = random.Random(seed)
+        numbers = [int(keys * source.random() ** 3) for _ in range(requests)]
+        return numbers, self.write("trace.u32", struct.pack(f"<{requests}I", *numbers))
+
+    def check(self, result, numbers):
+        total = result["stats"]["total"]
+        unique = len(set(numbers))
+        self.assertTrue(result["verified"])
+        self.assertEqual(result["requests"], len(numbers))
+        self.assertEqual(result["unique"], unique)
+        self.assertEqual(result["count"], unique)
+        self.assertEqual(result["get"]["operations"], len(numbers))
+        self.assertEqual(result["set"]["operations"], total["sets"])
+        self.assertEqual(total["misses"], total["sets"])
+        self.assertGreaterEqual(total["misses"], unique)
+        self.assertEqual(total["hits"] + total["spilled_reads"] + total["misses"], len(numbers))
+        self.assertAlmostEqual(result["hit_ratio"], total["hits"] / len(numbers), 6)
+
+    def test_all_in_memory(self):
+        numbers, path = self.trace(20000, 3000)
+        result = self.replay("--max-mem", "0", "--threads", "1", path)
+        self.check(result, numbers)
+        unique = len(set(numbers))
+        self.assertEqual(result["stats"]["total"]["hits"], len(numbers) - unique)
+        self.assertEqual(result["entries_ram"], unique)
+
+    def test_spills_with_every_policy(self):
+        numbers, path = self.trace(60000, 20000)
+        ratios = {}
+        for policy in ("slot-l", "slot12", "lfu", "lru"):
+            result = self.replay("--max-mem", "4M", "--shards", "1", "--value-size", "500",
+                                 "--seed", "7", "--policy", policy, "--threads", "3", path)
+            self.check(result, numbers)
+            self.assertGreater(result["stats"]["total"]["spilled_reads"], 0)
+            self.assertGreater(result["entries_ram"], 1000)
+            self.assertLess(result["entries_ram"], len(set(numbers)))
+            ratios[policy] = result["hit_ratio"]
+        self.assertGreater(ratios["slot-l"], ratios["lru"])
+
+    def test_formats_and_sizes(self):
+        lines = self.write("trace.txt", b"one\ntwo\none\n")
+        csv = self.write("trace", b"time,key\n1,one,9\n2,two,9\n3,one,9\n")
+        for size in ("0", "1", "7", "1M"):
+            for arguments in ((lines,), ("--format", "csv", csv)):
+                result = self.replay("--max-mem", "64M", "-t", "1", "-v", size, *arguments)
+                self.check(result, [1, 2, 1])
+        self.check(self.replay("--max-mem", "64M", "-t", "1", "-n", "2", lines), [1, 2])
+
+    def test_table(self):
+        _, path = self.trace(5000, 1000)
+        done = self.run_program("replay", "--max-mem", "64M", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"verified: all values", done.stdout)
+        self.assertIn(b"answered from RAM", done.stdout)
+
+    def test_refusals(self):
+        path = self.write("short.u32", b"12345")
+        self.refuse("replay", "--max-mem", "64M", path, says="not a trace")
+        self.refuse("replay", "--max-mem", "64M", "/nothing/here", says="No such file")
+        self.refuse("replay", path, says="--max-mem is needed")
+        self.refuse("replay", "--max-mem", "64M", says="a file is needed")
+        self.refuse("replay", "--max-mem", "64M", path, path, says="one file is enough")
+        self.refuse("replay", "--max-mem", "64M", "--policy", "x", path, says="'x' is none of")
+        self.refuse("replay", "--max-mem", "64M", "--format", "x", path, says="'x' is none of")
+        self.refuse("replay", "--max-mem", "64M", "-v", "1G", path, says="is not a size up to")
 
 
 class Repl(Case):
