@@ -26,6 +26,14 @@ static void sweep_group(struct skv_shard *shard)
     shard->sweep_group = (shard->sweep_group + 1) & (shard->table.group_count - 1);
 }
 
+/** Ages are counted in ticks of the shard: how long they are tells what they mean in another. */
+static void note_tick(struct skv_shard *shard)
+{
+    const uint64_t now = atomic_load_explicit(shard->ram.clock, memory_order_relaxed);
+    shard->tick_length += 4 * (now - shard->tick_began) - shard->tick_length / 4;
+    shard->tick_began = now;
+}
+
 void skv_shard_note_miss_locked(struct skv_shard *shard)
 {
     const uint64_t residents = shard->counters.entries_ram;
@@ -38,7 +46,11 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
                      shard->array_charge)) {
         skv_shard_charge_arrays_locked(shard);
     }
+    const uint64_t ticks = shard->policy.ticks;
     skv_policy_miss(&shard->policy, residents);
+    if (SKV_UNLIKELY(shard->policy.ticks != ticks)) {
+        note_tick(shard);
+    }
     /* All groups in every ten ticks: two and a half times as many misses as residents. */
     shard->sweep_credit += 4 * (uint64_t)shard->table.group_count;
     const uint64_t price = 10 * residents;

@@ -9,6 +9,11 @@
  *                        >-- a quantum -- chosen
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
  *
+ * A fifth of a hot shard may be worth more than all of a cold one. So a shard whose fifth has been
+ * worth more than the average of the store gives up less of what is examined, one whose fifth has
+ * been worth less gives up more, and memory moves to where it saves most reads. Scores count ages
+ * in ticks of their shard; with the length of a tick on the store's clock they can be compared.
+ *
  * While nothing of a quantum was ever used (a pure load) all of it is chosen: no copy would gain
  * anything. So too when there is no room left to keep anything.
  */
@@ -16,6 +21,12 @@
 
 /** Of the examined bytes so much is chosen: see src/README.md for the measurement. */
 #define CHOSEN_PERCENT 20
+/** Where a shard's entries are worth more or less than those of others it is within these. */
+#define CHOSEN_LEAST 4
+#define CHOSEN_MOST  60
+/** Over how many quanta, about, averages of worth are taken: of a shard, and of the store. */
+#define OWN_QUANTA   64
+#define STORE_QUANTA 256
 /** Newcomers are examined at this many times the rate of their share. */
 #define NEWCOMERS_RATE 3
 #define SCORE_BINS     256
@@ -148,7 +159,47 @@ static void look_up(struct skv_shard *shard, struct quantum *quantum)
     }
 }
 
-/** Finds the score below which a fifth of the live bytes lies. */
+/** Sets `below` and `quota` so that a part of the live bytes is chosen, the least worth. */
+static void choose_part(struct quantum *quantum, const size_t *bins, uint32_t percent)
+{
+    size_t left = quantum->live_bytes * percent / 100 + 1;
+    uint32_t bin = 0;
+    while (bin < SCORE_BINS - 1 && bins[bin] < left) {
+        left -= bins[bin++];
+    }
+    quantum->below = bin;
+    quantum->quota = left;
+}
+
+/** What the entries between leaving and staying are worth, comparable in all shards. */
+static int32_t comparable_worth(const struct skv_shard *shard, const struct quantum *quantum)
+{
+    const uint64_t now = atomic_load_explicit(shard->ram.clock, memory_order_relaxed);
+    const uint64_t since = 16 * (now - shard->tick_began);
+    /* A shard that comes to a stop has no tick to tell of it. */
+    const uint64_t tick = 1 + (since > 2 * shard->tick_length ? since : shard->tick_length);
+    const int32_t score = (int32_t)(quantum->below << 8);
+    return score - skv_policy_log(tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX);
+}
+
+/** The percentage to choose here so that all shards give up what is worth the same. The quantum
+ *  says what a fifth would be worth. */
+static uint32_t fair_percent(struct skv_shard *shard, const struct quantum *quantum)
+{
+    const int32_t worth = comparable_worth(shard, quantum);
+    const int32_t others = atomic_load_explicit(shard->store_worth, memory_order_relaxed);
+    shard->worth = shard->worth == 0 ? worth : shard->worth + (worth - shard->worth) / OWN_QUANTA;
+    atomic_store_explicit(shard->store_worth,
+                          others == 0 ? worth : others + (shard->worth - others) / STORE_QUANTA,
+                          memory_order_relaxed);
+    const int32_t less = others == 0 ? 0 : others - shard->worth;
+    const int32_t percent = CHOSEN_PERCENT + 2 * CHOSEN_PERCENT * less / skv_policy_log(2);
+    return (uint32_t)(percent < CHOSEN_LEAST  ? CHOSEN_LEAST
+                      : percent > CHOSEN_MOST ? CHOSEN_MOST
+                                              : percent);
+}
+
+/** Finds the score below which a fifth of the live bytes lies, or what is fair among shards. */
 static void choose(struct skv_shard *shard, struct quantum *quantum)
 {
     size_t bins[SCORE_BINS] = {0};
@@ -167,13 +218,10 @@ static void choose(struct skv_shard *shard, struct quantum *quantum)
             bins[item->score >> 8] += item->bytes;
         }
     }
-    size_t left = quantum->live_bytes * CHOSEN_PERCENT / 100 + 1;
-    uint32_t bin = 0;
-    while (bin < SCORE_BINS - 1 && bins[bin] < left) {
-        left -= bins[bin++];
+    choose_part(quantum, bins, CHOSEN_PERCENT);
+    if (shard->store_worth != NULL) {
+        choose_part(quantum, bins, fair_percent(shard, quantum));
     }
-    quantum->below = bin;
-    quantum->quota = left;
 }
 
 static bool is_chosen(struct quantum *quantum, const struct item *item)

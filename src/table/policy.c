@@ -82,6 +82,11 @@ void skv_policy_init(struct skv_policy *policy, enum skv_policy_kind kind, uint6
     policy->ticks = 0;
 }
 
+int32_t skv_policy_log(uint32_t ratio)
+{
+    return (int32_t)((int64_t)log2_fixed(ratio) * UINT16_MAX / LOG_RANGE);
+}
+
 static uint32_t gap_class(uint32_t age)
 {
     if (age == 0) {

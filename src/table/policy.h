@@ -83,6 +83,9 @@ static inline uint32_t skv_policy_score(const struct skv_policy *policy, uint32_
     return policy->scores[(bits & 0x7f) << 5 | skv_policy_age(policy, bits)];
 }
 
+/** The logarithm of a whole number above 0, in the units of scores. */
+int32_t skv_policy_log(uint32_t ratio);
+
 /** An entry came into RAM; ticks when a quarter of `residents` have. */
 void skv_policy_miss(struct skv_policy *policy, uint64_t residents);
 
