@@ -260,8 +260,8 @@ Test(memory, is_bounded_with_1_to_256_shards)
     for (uint32_t shards = 1; shards <= SPILLKV_SHARDS_MAX; shards *= 2) {
         char when[32];
         snprintf(when, sizeof(when), "%u shards", shards);
-        /* A shard needs most of a megabyte before it holds anything. */
-        open_with(true, (4 + (uint64_t)shards) * MIB, shards);
+        /* A shard needs half a megabyte before it holds anything. */
+        open_with(true, 4 * MIB + shards * (MIB * 7 / 8), shards);
         cr_expect_eq(kv_stats(test.kv).shards, shards);
         const uint32_t count = 8000 + 1000 * shards;
         kv_fill(test.kv, 0, count);
