@@ -151,7 +151,7 @@ static bool examine(struct store *store, struct part *part)
         items[i].score = skv_policy_score(&part->policy, bits);
         skv_victims_add(&victims, items[i].score, 1, skv_policy_is_unused(bits));
     }
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     store->examined += count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t *const slot = items[i].slot;

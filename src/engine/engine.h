@@ -32,6 +32,7 @@ struct spillkv {
     struct skv_budget budget;
     struct skv_spillers spillers;
     _Alignas(SKV_CACHE_LINE) _Atomic uint64_t clock; /* RAM segments opened by all shards */
+    _Atomic int32_t worth; /* average of what leaves RAM; the shards keep it */
     _Atomic uint64_t helped;
     _Atomic bool reported_full;         /* relaxed */
     _Atomic uint64_t allocator_charged; /* for what the allocator takes itself */

@@ -40,9 +40,11 @@ struct skv_shard_options {
     struct skv_budget *budget;
     const struct skv_secret *secret;
     const struct skv_log *log;
-    _Atomic uint64_t *clock; /* of the store: counts RAM segments opened */
-    const char *file;        /* SKV_SHARD_SPILL: the file, which must not exist */
-    const char *vfs;         /* see spillkv_options.sqlite_vfs */
+    _Atomic uint64_t *clock;      /* of the store: counts RAM segments opened */
+    _Atomic int32_t *store_worth; /* what the entries that leave are worth in all shards; 0: unknown
+                                     yet; NULL: there is no other shard */
+    const char *file;             /* SKV_SHARD_SPILL: the file, which must not exist */
+    const char *vfs;              /* see spillkv_options.sqlite_vfs */
     enum skv_shard_mode mode;
     spillkv_policy policy;
     uint32_t number;

@@ -9,6 +9,14 @@
 /** A row that is worth a transaction of its own to be deleted soon. */
 #define LARGE_ROW_BYTES (16 * SKV_SEGMENT_BYTES)
 
+/** Ages are counted in ticks of the shard: how long they are tells what they mean in another. */
+static void note_tick(struct skv_shard *shard)
+{
+    const uint64_t now = atomic_load_explicit(shard->ram.clock, memory_order_relaxed);
+    shard->tick_length += 4 * (now - shard->tick_began) - shard->tick_length / 4;
+    shard->tick_began = now;
+}
+
 void skv_shard_note_miss_locked(struct skv_shard *shard)
 {
     const uint64_t residents = shard->counters.entries_ram;
@@ -21,8 +29,12 @@ void skv_shard_note_miss_locked(struct skv_shard *shard)
                      shard->array_charge)) {
         skv_shard_charge_arrays_locked(shard);
     }
+    const uint64_t ticks = shard->policy.ticks;
     skv_policy_miss(&shard->policy, residents);
     skv_sweep_miss(&shard->sweep, &shard->table, &shard->policy, residents);
+    if (SKV_UNLIKELY(shard->policy.ticks != ticks)) {
+        note_tick(shard);
+    }
 }
 
 void skv_shard_drop_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,

@@ -10,10 +10,22 @@
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
  *
  * Which are chosen says table/victims.h; all of them when there is no room left to keep anything.
+ *
+ * A part of a hot shard may be worth more than all of a cold one. So a shard whose part has been
+ * worth more than the average of the store gives up less of what is examined, one whose part has
+ * been worth less gives up more, and memory moves to where it saves most reads. Scores count ages
+ * in ticks of their shard; with the length of a tick on the store's clock they can be compared.
  */
 #include "shard/shard_private.h"
 #include "table/victims.h"
 
+/** Where a shard's entries are worth more or less than those of others it gives up, instead of
+ *  SKV_VICTIMS_PERCENT, so much at least and at most. */
+#define CHOSEN_LEAST 4
+#define CHOSEN_MOST  60
+/** Over how many quanta, about, averages of worth are taken: of a shard, and of the store. */
+#define OWN_QUANTA   64
+#define STORE_QUANTA 256
 /** Buckets on their way to the processor at a time. */
 #define PREFETCH_AHEAD 24
 
@@ -137,12 +149,45 @@ static void look_up(struct skv_shard *shard, struct quantum *quantum)
     }
 }
 
-static void choose(const struct skv_shard *shard, struct quantum *quantum)
+/** What the entries between leaving and staying are worth, comparable in all shards. */
+static int32_t comparable_worth(const struct skv_shard *shard, const struct quantum *quantum)
+{
+    const uint64_t now = atomic_load_explicit(shard->ram.clock, memory_order_relaxed);
+    const uint64_t since = 16 * (now - shard->tick_began);
+    /* A shard that comes to a stop has no tick to tell of it. */
+    const uint64_t tick = 1 + (since > 2 * shard->tick_length ? since : shard->tick_length);
+    const int32_t score = (int32_t)quantum->victims.below;
+    return score - skv_policy_log(tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX);
+}
+
+/** The percentage to choose here so that all shards give up what is worth the same. The quantum
+ *  says what the usual part would be worth. */
+static uint32_t fair_percent(struct skv_shard *shard, const struct quantum *quantum)
+{
+    const int32_t usual = SKV_VICTIMS_PERCENT;
+    const int32_t worth = comparable_worth(shard, quantum);
+    const int32_t others = atomic_load_explicit(shard->store_worth, memory_order_relaxed);
+    shard->worth = shard->worth == 0 ? worth : shard->worth + (worth - shard->worth) / OWN_QUANTA;
+    atomic_store_explicit(shard->store_worth,
+                          others == 0 ? worth : others + (shard->worth - others) / STORE_QUANTA,
+                          memory_order_relaxed);
+    const int32_t less = others == 0 ? 0 : others - shard->worth;
+    const int32_t percent = usual + 2 * usual * less / skv_policy_log(2);
+    return (uint32_t)(percent < CHOSEN_LEAST  ? CHOSEN_LEAST
+                      : percent > CHOSEN_MOST ? CHOSEN_MOST
+                                              : percent);
+}
+
+static void choose(struct skv_shard *shard, struct quantum *quantum)
 {
     const enum skv_victims_wish wish = shard->mode == SKV_SHARD_KEEP ? SKV_VICTIMS_NONE
                                        : quantum->keep_none          ? SKV_VICTIMS_ALL
                                                                      : SKV_VICTIMS_SOME;
-    skv_victims_choose(&quantum->victims, wish);
+    const bool is_part = skv_victims_choose(&quantum->victims, wish, SKV_VICTIMS_PERCENT);
+    if (is_part && shard->store_worth != NULL) {
+        const uint32_t percent = fair_percent(shard, quantum);
+        (void)skv_victims_choose(&quantum->victims, wish, percent);
+    }
 }
 
 /* Applying. */

@@ -89,6 +89,8 @@ bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
 {
     struct skv_inbox *const inbox = &shard->inbox;
     const size_t bytes = skv_entry_parts_bytes(parts);
+    /* Where the groups are never changes, so this needs no lock. */
+    skv_table_prefetch_group(&shard->table, key->hash);
     skv_mutex_lock(&shard->lock);
     if (!skv_inbox_has_room(inbox, bytes)) {
         skv_shard_apply_inbox_locked(shard);

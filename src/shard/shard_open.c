@@ -123,6 +123,7 @@ spillkv_status skv_shard_open(const struct skv_shard_options *options, struct sk
     shard->secret = options->secret;
     shard->log = options->log;
     shard->mode = options->mode;
+    shard->store_worth = options->store_worth;
     shard->number = options->number;
     shard->quantum_bytes = SKV_QUANTUM_BYTES;
     if (options->mode == SKV_SHARD_SPILL &&

@@ -67,7 +67,8 @@ struct skv_shard {
     struct skv_budget *budget;
     const struct skv_secret *secret;
     const struct skv_log *log;
-    struct skv_store *store; /* NULL without a file */
+    struct skv_store *store;      /* NULL without a file */
+    _Atomic int32_t *store_worth; /* see skv_shard_options */
     enum skv_shard_mode mode;
     uint32_t number;
     uint64_t fixed_charge;
@@ -96,6 +97,9 @@ struct skv_shard {
                                   going on: not again until a sixteenth of them changed */
     uint32_t vain_segments;    /* emptied lately without making them fewer */
     uint64_t array_charge;     /* charged for the arrays of ram and space */
+    int32_t worth;             /* of what leaves, on average, as store_worth; 0: unknown */
+    uint64_t tick_began;       /* by the store's clock */
+    uint64_t tick_length;      /* by the same, 16 times the average of the latest ticks */
     uint32_t scans;            /* scans that rely on places: no id is reused meanwhile */
     struct skv_sweep sweep;    /* of old ages */
 

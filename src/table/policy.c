@@ -105,6 +105,11 @@ double skv_policy_formula(uint32_t cell)
     return formula[cell];
 }
 
+int32_t skv_policy_log(uint32_t ratio)
+{
+    return (int32_t)((int64_t)log2_fixed(ratio) * UINT16_MAX / LOG_RANGE);
+}
+
 static uint32_t gap_class(uint32_t age)
 {
     if (age == 0) {

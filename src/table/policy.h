@@ -106,6 +106,9 @@ static inline void skv_policy_meet(struct skv_policy *policy, uint32_t bits)
     }
 }
 
+/** The logarithm of a whole number above 0, in the units of scores. */
+int32_t skv_policy_log(uint32_t ratio);
+
 /** An entry came into RAM; ticks when a quarter of `residents` have. */
 void skv_policy_miss(struct skv_policy *policy, uint64_t residents);
 

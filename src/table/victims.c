@@ -30,14 +30,14 @@ static uint32_t find_bin(const size_t bins[BINS], size_t *left)
     return bin;
 }
 
-static void draw_line(struct skv_victims *victims)
+static void draw_line(struct skv_victims *victims, uint32_t percent)
 {
     size_t upper[BINS] = {0};
     size_t lower[BINS] = {0};
     for (uint32_t i = 0; i < victims->count; i++) {
         upper[victims->scores[i] >> 8] += victims->sizes[i];
     }
-    victims->quota = victims->size * SKV_VICTIMS_PERCENT / 100 + 1;
+    victims->quota = victims->size * percent / 100 + 1;
     const uint32_t high = find_bin(upper, &victims->quota);
     for (uint32_t i = 0; i < victims->count; i++) {
         if (victims->scores[i] >> 8 == high) {
@@ -47,16 +47,18 @@ static void draw_line(struct skv_victims *victims)
     victims->below = high << 8 | find_bin(lower, &victims->quota);
 }
 
-void skv_victims_choose(struct skv_victims *victims, enum skv_victims_wish wish)
+bool skv_victims_choose(struct skv_victims *victims, enum skv_victims_wish wish, uint32_t percent)
 {
     const bool is_load = victims->all_unused && victims->count >= SKV_VICTIMS_LOAD_LEAST;
+    const bool is_part = wish == SKV_VICTIMS_SOME && !is_load;
     victims->below = 0;
     victims->quota = 0;
-    if (wish == SKV_VICTIMS_ALL || (wish == SKV_VICTIMS_SOME && is_load)) {
+    if (is_part) {
+        draw_line(victims, percent);
+    } else if (wish != SKV_VICTIMS_NONE) {
         victims->below = UINT16_MAX + 1;
-    } else if (wish == SKV_VICTIMS_SOME) {
-        draw_line(victims);
     }
+    return is_part;
 }
 
 bool skv_victims_take(struct skv_victims *victims, uint32_t score, uint32_t size)

@@ -65,8 +65,13 @@ static inline void skv_victims_add(struct skv_victims *victims, uint32_t score, 
     victims->size += size;
 }
 
-/** Draws the line; all entries were added. */
-void skv_victims_choose(struct skv_victims *victims, enum skv_victims_wish wish);
+/**
+ * Draws the line; all entries were added. May be called again.
+ *
+ * @param percent  how much of the size SKV_VICTIMS_SOME means
+ * @return whether a part was chosen, rather than all or none
+ */
+bool skv_victims_choose(struct skv_victims *victims, enum skv_victims_wish wish, uint32_t percent);
 
 /** Whether an entry that was added is chosen. Ask once for each, in the order in which of equal
  *  ones the first are to go. */

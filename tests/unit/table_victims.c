@@ -51,7 +51,7 @@ Test(victims, takes_exactly_the_lowest_part)
     static struct entry entries[500];
     fill(entries, 500, 131);
     add_all(entries, 500, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     const uint32_t wanted = 500 * SKV_VICTIMS_PERCENT / 100 + 1;
     for (uint32_t i = 0; i < 500; i++) {
         const bool is_low = entries[i].score < wanted * 131;
@@ -64,7 +64,7 @@ Test(victims, tells_scores_apart_to_the_last_bit)
     static struct entry entries[100];
     fill(entries, 100, 1);
     add_all(entries, 100, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     for (uint32_t i = 0; i < 100; i++) {
         const bool is_low = entries[i].score < SKV_VICTIMS_PERCENT + 1;
         cr_assert(eq(int, skv_victims_take(&victims, entries[i].score, 1), is_low), "%u", i);
@@ -78,7 +78,7 @@ Test(victims, takes_the_first_of_equals)
         entries[i] = (struct entry){.score = UINT16_MAX, .size = 1};
     }
     add_all(entries, 200, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     const uint32_t wanted = 200 * SKV_VICTIMS_PERCENT / 100 + 1;
     for (uint32_t i = 0; i < 200; i++) {
         cr_assert(eq(int, skv_victims_take(&victims, UINT16_MAX, 1), i < wanted), "%u", i);
@@ -89,7 +89,7 @@ Test(victims, weighs_by_size)
 {
     const struct entry entries[] = {{10, 100}, {1, 3}, {20, 1000}, {2, 4}, {30, 5}};
     add_all(entries, 5, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     /* 15 % of 1112 is 166: the two small ones, the one of 100, and the next, as that is short. */
     cr_expect(skv_victims_take(&victims, 10, 100));
     cr_expect(skv_victims_take(&victims, 1, 3));
@@ -109,7 +109,7 @@ Test(victims, takes_something_of_any_batch)
             entries[i].size = 1 + (uint32_t)(skv_rng_next(&rng) >> 44);
         }
         add_all(entries, count, false);
-        skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+        (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
         cr_assert(ge(u32, count_taken(entries, count), 1));
     }
 }
@@ -119,14 +119,14 @@ Test(victims, takes_all_of_a_load)
     static struct entry entries[300];
     fill(entries, 300, 100);
     add_all(entries, 300, true);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     cr_expect(eq(u32, count_taken(entries, 300), 300));
     skv_victims_add(&victims, 40000, 1, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     cr_expect(lt(u32, count_taken(entries, 300), 60));
     /* Few entries are no load. */
     add_all(entries, SKV_VICTIMS_LOAD_LEAST - 1, true);
-    skv_victims_choose(&victims, SKV_VICTIMS_SOME);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, SKV_VICTIMS_PERCENT);
     cr_expect(lt(u32, count_taken(entries, SKV_VICTIMS_LOAD_LEAST - 1), 10));
 }
 
@@ -136,9 +136,9 @@ Test(victims, takes_all_or_none_if_told_so)
     fill(entries, 100, 655);
     entries[0].score = UINT16_MAX;
     add_all(entries, 100, false);
-    skv_victims_choose(&victims, SKV_VICTIMS_ALL);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_ALL, SKV_VICTIMS_PERCENT);
     cr_expect(eq(u32, count_taken(entries, 100), 100));
     add_all(entries, 100, true);
-    skv_victims_choose(&victims, SKV_VICTIMS_NONE);
+    (void)skv_victims_choose(&victims, SKV_VICTIMS_NONE, SKV_VICTIMS_PERCENT);
     cr_expect(eq(u32, count_taken(entries, 100), 0));
 }
