@@ -127,7 +127,7 @@ void skv_learn_step(struct skv_learn *learn)
 
 void skv_learn_miss(struct skv_learn *learn, uint64_t residents)
 {
-    learn->credit += 4 * SKV_LEARN_CLASSES;
+    learn->credit += UINT64_C(4) * SKV_LEARN_CLASSES;
     if (learn->credit >= residents) {
         learn->credit = 0;
         skv_learn_step(learn);

@@ -74,7 +74,8 @@ static void make_scores(void)
         const uint32_t f = i / (GAPS * AGES);
         const uint32_t g = i / AGES % GAPS;
         const uint32_t age = i % AGES;
-        formula[i] = (double)((f + 1) * PARTS) / (double)(find_x(g, age) + PARTS / 10);
+        const int32_t parts = find_x(g, age) + PARTS / 10;
+        formula[i] = (double)((f + 1) * PARTS) / (double)parts;
         scores[SKV_POLICY_SLOT12][i] = slot12_score(f, g, age);
         scores[SKV_POLICY_LFU][i] = (uint16_t)(f * (UINT16_MAX / FREQUENCY_MAX));
         scores[SKV_POLICY_LRU][i] =
