@@ -157,7 +157,7 @@ static int32_t comparable_worth(const struct skv_shard *shard, const struct quan
     /* A shard that comes to a stop has no tick to tell of it. */
     const uint64_t tick = 1 + (since > 2 * shard->tick_length ? since : shard->tick_length);
     const int32_t score = (int32_t)quantum->victims.below;
-    return score - skv_policy_log(tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX);
+    return score - skv_policy_log(&shard->policy, tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX);
 }
 
 /** The percentage to choose here so that all shards give up what is worth the same. The quantum
@@ -172,7 +172,7 @@ static uint32_t fair_percent(struct skv_shard *shard, const struct quantum *quan
                           others == 0 ? worth : others + (shard->worth - others) / STORE_QUANTA,
                           memory_order_relaxed);
     const int32_t less = others == 0 ? 0 : others - shard->worth;
-    const int32_t percent = usual + 2 * usual * less / skv_policy_log(2);
+    const int32_t percent = usual + 2 * usual * less / (int32_t)shard->policy.octave;
     return (uint32_t)(percent < CHOSEN_LEAST  ? CHOSEN_LEAST
                       : percent > CHOSEN_MOST ? CHOSEN_MOST
                                               : percent);
@@ -184,7 +184,7 @@ static void choose(struct skv_shard *shard, struct quantum *quantum)
                                        : quantum->keep_none          ? SKV_VICTIMS_ALL
                                                                      : SKV_VICTIMS_SOME;
     const bool is_part = skv_victims_choose(&quantum->victims, wish, SKV_VICTIMS_PERCENT);
-    if (is_part && shard->store_worth != NULL) {
+    if (is_part && shard->store_worth != NULL && shard->policy.octave != 0) {
         const uint32_t percent = fair_percent(shard, quantum);
         (void)skv_victims_choose(&quantum->victims, wish, percent);
     }

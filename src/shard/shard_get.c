@@ -179,7 +179,7 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
     sink->value_size = 0;
     skv_mutex_lock(&shard->lock);
     skv_shard_apply_inbox_locked(shard);
-    const uint8_t *const waiting = skv_inbox_find(&shard->inbox, key->hash, key->bytes, key->size);
+    const uint8_t *const waiting = skv_shard_find_waiting_locked(shard, key);
     if (SKV_UNLIKELY(waiting != NULL)) {
         const spillkv_status delivered = deliver_waiting(shard, waiting, sink);
         skv_mutex_unlock(&shard->lock);

@@ -17,13 +17,15 @@
  */
 #include "shard/shard_private.h"
 
-static struct skv_entry_parts parts_of(struct skv_inbox *inbox, const struct skv_inbox_set *set)
+static struct skv_entry_parts parts_of(const struct skv_inbox *inbox,
+                                       const struct skv_inbox_set *set)
 {
-    uint8_t *const entry = inbox->bytes + set->offset;
+    const uint8_t *const entry = inbox->bytes + set->offset;
     const uint64_t header = skv_entry_header(entry);
+    const uint8_t *const key = skv_entry_key(entry, header);
     return (struct skv_entry_parts){
-        .key = skv_entry_key(entry, header),
-        .value = skv_entry_value(entry, header),
+        .key = key,
+        .value = key + skv_header_key_size(header),
         .key_size = skv_header_key_size(header),
         .value_size = skv_header_value_size(header),
         .copy = SKV_NO_COPY,
@@ -146,7 +148,7 @@ uint64_t skv_shard_count_waiting_locked(const struct skv_shard *shard)
     const struct skv_inbox *const inbox = &shard->inbox;
     uint64_t keys = 0;
     for (uint32_t i = 0; i < inbox->count; i++) {
-        const struct skv_entry_parts parts = parts_of((struct skv_inbox *)inbox, &inbox->sets[i]);
+        const struct skv_entry_parts parts = parts_of(inbox, &inbox->sets[i]);
         const struct skv_key key = {
             .bytes = parts.key, .size = parts.key_size, .hash = inbox->sets[i].hash};
         struct skv_found found;

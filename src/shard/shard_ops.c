@@ -284,7 +284,7 @@ spillkv_status skv_shard_has(struct skv_shard *shard, const struct skv_key *key)
     skv_mutex_lock(&shard->lock);
     skv_shard_apply_inbox_locked(shard);
     spillkv_status status = SPILLKV_OK;
-    if (SKV_LIKELY(skv_inbox_find(&shard->inbox, key->hash, key->bytes, key->size) == NULL)) {
+    if (SKV_LIKELY(skv_shard_find_waiting_locked(shard, key) == NULL)) {
         status = skv_shard_find(shard, key, &cold, &found);
         if (status == SPILLKV_OK && found.slot == NULL) {
             status = SPILLKV_NOT_FOUND;

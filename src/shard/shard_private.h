@@ -250,6 +250,17 @@ static inline void skv_shard_apply_inbox_locked(struct skv_shard *shard) SKV_REQ
     }
 }
 
+/** What a search has to find first: the newest entry that waits for a key, or NULL. After
+ *  skv_shard_apply_inbox_locked(). */
+static inline const uint8_t *skv_shard_find_waiting_locked(const struct skv_shard *shard,
+                                                           const struct skv_key *key)
+    SKV_REQUIRES(shard->lock)
+{
+    return SKV_LIKELY(shard->inbox.waiting == 0)
+               ? NULL
+               : skv_inbox_find(&shard->inbox, key->hash, key->bytes, key->size);
+}
+
 /** Does what the oldest waiting set waits for; *none_out: there is none. Statuses as of a set. */
 SKV_MUST_CHECK spillkv_status skv_shard_resolve_oldest(struct skv_shard *shard, bool *none_out)
     SKV_EXCLUDES(shard->lock);

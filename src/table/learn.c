@@ -34,8 +34,9 @@
 /* No entry is as sure to be used in one tick. */
 #define CHANCE_MOST 0.95
 
-/* As the scores of a float are cut: 2^-16 .. 2^16, in steps of 1 / 2048. */
-#define FLOAT_SHIFT  12u
+/* As the scores of a float are cut: 2^-16 .. 2^16, in steps of 1 / SKV_LEARN_OCTAVE. */
+#define FLOAT_SHIFT 12u
+_Static_assert(1u << (23u - FLOAT_SHIFT) == SKV_LEARN_OCTAVE, "an octave is an exponent");
 #define FLOAT_LOWEST ((127u - 16u) << (23u - FLOAT_SHIFT))
 
 /* The uses per tick that are to be expected of an entry of each age while it is kept. */

@@ -23,6 +23,8 @@
 #define SKV_LEARN_CELLS   (SKV_LEARN_CLASSES * SKV_LEARN_AGES)
 /** What one use or one slot adds to its count, so that fading is finer than the counts. */
 #define SKV_LEARN_UNIT 16u
+/** How much more twice the worth scores. */
+#define SKV_LEARN_OCTAVE 2048u
 
 struct skv_learn {
     /* By class and age. */

@@ -87,6 +87,7 @@ void skv_policy_init(struct skv_policy *policy, enum skv_policy_kind kind, uint6
 {
     skv_once(&scores_once, make_scores);
     policy->scores = scores[kind];
+    policy->octave = kind == SKV_POLICY_SLOT12 ? UINT16_MAX / (LOG_RANGE >> LOG_BITS) : 0;
     policy->learn = NULL;
     skv_rng_init(&policy->rng, seed);
     policy->now = 1;
@@ -99,6 +100,7 @@ void skv_policy_learn(struct skv_policy *policy, struct skv_learn *learn)
     skv_learn_init(learn);
     policy->learn = learn;
     policy->scores = learn->scores;
+    policy->octave = SKV_LEARN_OCTAVE;
 }
 
 double skv_policy_formula(uint32_t cell)
@@ -106,9 +108,9 @@ double skv_policy_formula(uint32_t cell)
     return formula[cell];
 }
 
-int32_t skv_policy_log(uint32_t ratio)
+int32_t skv_policy_log(const struct skv_policy *policy, uint32_t ratio)
 {
-    return (int32_t)((int64_t)log2_fixed(ratio) * UINT16_MAX / LOG_RANGE);
+    return (int32_t)((int64_t)log2_fixed(ratio) * policy->octave >> LOG_BITS);
 }
 
 static uint32_t gap_class(uint32_t age)

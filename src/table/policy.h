@@ -49,6 +49,7 @@ struct skv_policy {
     const uint16_t *scores;  /* [f][g][age], 16 x 8 x 32; shared, or those of `learn` */
     struct skv_learn *learn; /* NULL: it does not */
     struct skv_rng rng;
+    uint32_t octave; /* by how much twice the worth scores more; 0: scores are no ratios */
     uint32_t now;    /* 1 .. 31 */
     uint64_t misses; /* since the last tick */
     uint64_t ticks;  /* since init */
@@ -106,8 +107,8 @@ static inline void skv_policy_meet(struct skv_policy *policy, uint32_t bits)
     }
 }
 
-/** The logarithm of a whole number above 0, in the units of scores. */
-int32_t skv_policy_log(uint32_t ratio);
+/** The logarithm of a whole number above 0, in the units of this policy's scores. */
+int32_t skv_policy_log(const struct skv_policy *policy, uint32_t ratio);
 
 /** An entry came into RAM; ticks when a quarter of `residents` have. */
 void skv_policy_miss(struct skv_policy *policy, uint64_t residents);

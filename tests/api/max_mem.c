@@ -209,6 +209,9 @@ Test(max_mem, too_small_for_the_slots_refuses_new_keys_and_says_how_much_they_ne
     }
     cr_expect_gt(count, 100000);
     cr_expect_eq(kv_set(test.kv, count, 0, 8), SPILLKV_EFULL);
+    /* Nor one that would go straight to the disk. */
+    cr_expect_eq(kv_set(test.kv, count, 0, KV_TINY / 4), SPILLKV_EFULL);
+    cr_expect_eq(kv_has(test.kv, count), SPILLKV_NOT_FOUND);
     const char *const needed = strstr(message, "need a max_mem of ");
     cr_assert_neq(needed, NULL, "%s", message);
     uint64_t bytes = 0;

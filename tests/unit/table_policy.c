@@ -341,6 +341,27 @@ static unsigned simulate(enum skv_policy_kind kind, enum trace trace)
     return hits;
 }
 
+Test(policy, twice_the_frequency_scores_the_logarithm_of_two_more)
+{
+    static struct skv_learn learn;
+    for (int learns = 0; learns < 2; learns++) {
+        skv_policy_init(&policy, SKV_POLICY_SLOT12, 1);
+        if (learns) {
+            skv_policy_learn(&policy, &learn);
+        }
+        for (uint32_t age = 0; age < 12; age++) {
+            const uint32_t once = skv_policy_new(&policy) | 2;
+            const uint32_t more = skv_policy_score(&policy, once | 1u << 3);
+            const int32_t gained = (int32_t)more - (int32_t)skv_policy_score(&policy, once);
+            cr_expect(le(i32, abs(gained - skv_policy_log(&policy, 2)), 1), "%d, %u", learns, age);
+            policy.now++;
+        }
+        cr_expect(gt(i32, skv_policy_log(&policy, 2), 1000));
+    }
+    skv_policy_init(&policy, SKV_POLICY_LRU, 1);
+    cr_expect(zero(u32, policy.octave), "ages are no ratios");
+}
+
 Test(policy, gives_the_same_hits_on_every_machine)
 {
     static const unsigned hits[3][3] = {
