@@ -146,6 +146,42 @@ Test(shard_inbox, value_written_past_memory_wins_over_a_waiting_one)
     cr_expect_eq(one_shard_peek(&one, 1, 3, sizeof(value)), SPILLKV_OK);
 }
 
+/* The first number above one whose key has the tag of its key; there is one group. */
+static uint32_t find_twin(uint32_t number)
+{
+    uint8_t bytes[MODEL_KEY_MAX];
+    const uint64_t tag = one_shard_key(&one, bytes, model_key(number, bytes)).hash & SKV_TAG_MASK;
+    do {
+        number++;
+    } while ((one_shard_key(&one, bytes, model_key(number, bytes)).hash & SKV_TAG_MASK) != tag);
+    return number;
+}
+
+Test(shard_inbox, set_waits_behind_an_older_one_of_its_key)
+{
+    const uint32_t twin = find_twin(1);
+    make_one_wait();
+    cr_assert_eq(skv_shard_resolve_inbox(one.shard), SPILLKV_OK);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_assert_eq(one_shard_set(&one, 9, 2, 100), SPILLKV_OK);
+    /* For the entry of another key, which is gone before the second set. */
+    cr_assert_eq(one_shard_accept(&one, twin, 1, 100), SPILLKV_OK);
+    cr_assert_eq(one_shard_del(&one, 1), SPILLKV_OK);
+    cr_assert_eq(inbox()->waiting, 1);
+    uint8_t bytes[MODEL_KEY_MAX];
+    static uint8_t value[100];
+    const struct skv_key key = one_shard_key(&one, bytes, model_key(twin, bytes));
+    const struct skv_entry_parts parts = {
+        .key = key.bytes, .key_size = key.size, .value = value, .value_size = sizeof(value)};
+    bool others_wait;
+    model_value(twin, 2, value, sizeof(value));
+    cr_assert(skv_shard_accept(one.shard, &key, &parts, &others_wait));
+    cr_expect(others_wait);
+    cr_expect_eq(one_shard_get(&one, twin, 2, 100), SPILLKV_OK);
+    cr_expect_eq(skv_shard_resolve_inbox(one.shard), SPILLKV_OK);
+    cr_expect_eq(one_shard_get(&one, twin, 2, 100), SPILLKV_OK);
+}
+
 Test(shard_inbox, waiting_sets_get_no_more_than_the_inbox_holds)
 {
     for (uint32_t i = 0; i < 200; i++) {
