@@ -26,9 +26,6 @@
 /** Over how many quanta, about, averages of worth are taken: of a shard, and of the store. */
 #define OWN_QUANTA   64
 #define STORE_QUANTA 256
-/** Buckets on their way to the processor at a time. */
-#define PREFETCH_AHEAD 24
-
 _Static_assert(SKV_QUANTUM_ENTRIES <= SKV_VICTIMS_MAX, "a quantum is a batch");
 
 struct item {
@@ -126,17 +123,23 @@ static void collect_both(struct skv_shard *shard, struct quantum *quantum)
 
 /* Choosing. */
 
+/** Loads the buckets of the next items. */
+static void touch_some(const struct skv_shard *shard, const struct quantum *quantum, uint32_t from)
+    SKV_REQUIRES(shard->lock)
+{
+    for (uint32_t i = from; i < from + SKV_TABLE_TOUCHES && i < quantum->count; i++) {
+        skv_table_touch(&shard->table, quantum->items[i].hash);
+    }
+}
+
 static void look_up(struct skv_shard *shard, struct quantum *quantum)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
     skv_victims_init(&quantum->victims);
-    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < quantum->count; i++) {
-        skv_table_prefetch_bucket(&shard->table, quantum->items[i].hash);
-    }
     for (uint32_t i = 0; i < quantum->count; i++) {
         struct item *const item = &quantum->items[i];
-        if (i + PREFETCH_AHEAD < quantum->count) {
-            skv_table_prefetch_bucket(&shard->table, item[PREFETCH_AHEAD].hash);
+        if (i % SKV_TABLE_TOUCHES == 0) {
+            touch_some(shard, quantum, i);
         }
         item->slot = skv_shard_slot_at(&shard->table, item->hash, false, item->locator);
         if (item->slot == NULL) {

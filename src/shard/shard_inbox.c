@@ -48,9 +48,13 @@ static bool apply_one(struct skv_shard *shard, const struct skv_inbox_set *set)
     return true;
 }
 
-/** Brings the entries that the fresh sets may overwrite nearer to the processor. */
-static void prefetch_entries(const struct skv_shard *shard) SKV_REQUIRES(shard->lock)
+/** Brings what the fresh sets need nearer to the processor: buckets, and the entries that may be
+ *  overwritten. */
+static void touch_fresh(const struct skv_shard *shard) SKV_REQUIRES(shard->lock)
 {
+    for (uint32_t i = shard->inbox.waiting; i < shard->inbox.count; i++) {
+        skv_table_touch(&shard->table, shard->inbox.sets[i].hash);
+    }
     for (uint32_t i = shard->inbox.waiting; i < shard->inbox.count; i++) {
         struct skv_probe probe;
         const uint64_t *const slot =
@@ -65,7 +69,7 @@ void skv_shard_apply_fresh_locked(struct skv_shard *shard)
 {
     struct skv_inbox *const inbox = &shard->inbox;
     uint32_t kept = (UINT32_C(1) << inbox->waiting) - 1;
-    prefetch_entries(shard);
+    touch_fresh(shard);
     for (uint32_t i = inbox->waiting; i < inbox->count; i++) {
         const struct skv_inbox_set *const set = &inbox->sets[i];
         /* Behind an older set of the same key it waits too. */

@@ -12,8 +12,6 @@
 
 /** Slots settled in one go under the lock. */
 #define SETTLE_ENTRIES 256
-/** Buckets on their way to the processor at a time. */
-#define PREFETCH_AHEAD 24
 /** Quanta examined at most only to fill the last segment of a batch. */
 #define EXTRA_QUANTA 4
 
@@ -40,11 +38,14 @@ static void settle(struct skv_shard *shard) SKV_REQUIRES(shard->spill) SKV_EXCLU
         const uint32_t end =
             i + SETTLE_ENTRIES < batch->spilling_count ? i + SETTLE_ENTRIES : batch->spilling_count;
         skv_mutex_lock(&shard->lock);
-        for (; i < end; i++) {
-            if (i + PREFETCH_AHEAD < batch->spilling_count) {
-                skv_table_prefetch_bucket(&shard->table, batch->spilling[i + PREFETCH_AHEAD].hash);
+        while (i < end) {
+            const uint32_t some = end - i < SKV_TABLE_TOUCHES ? end - i : SKV_TABLE_TOUCHES;
+            for (uint32_t k = 0; k < some; k++) {
+                skv_table_touch(&shard->table, batch->spilling[i + k].hash);
             }
-            settle_one(shard, &batch->spilling[i]);
+            for (uint32_t k = 0; k < some; k++) {
+                settle_one(shard, &batch->spilling[i++]);
+            }
         }
         shard->disk_moves++;
         skv_mutex_unlock(&shard->lock);

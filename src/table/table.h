@@ -91,11 +91,20 @@ void skv_table_fini(struct skv_table *table);
 /** Forgets all slots and gives the runs back: a few operations for each segment of runs. */
 void skv_table_clear(struct skv_table *table);
 
-/** Brings a key's group, then its bucket, nearer to the processor. Call the first for a batch of
- *  hashes, then the second. */
+/**
+ * Loads a key's home bucket into the cache.
+ *
+ * Call it for some tens of hashes one after the other, then search for them: the processor waits for
+ * all of these loads at once. They are loads because a prefetch of a page that is not in the TLB is
+ * dropped, and hardly any bucket of a large table is in a page that is.
+ */
+static inline void skv_table_touch(const struct skv_table *table, uint64_t hash);
+/** How many to call it for at a time: about as many as a processor has on their way. */
+#define SKV_TABLE_TOUCHES 32u
+/** Asks for a key's group, which is needed to find its bucket. Needs no lock. */
 static inline void skv_table_prefetch_group(const struct skv_table *table, uint64_t hash);
-static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash);
-/** The same before an insert, which goes on to the next bucket when the first one is full. */
+/** Asks for a key's bucket and the next one, where an insert goes when that is full. Does not wait,
+ *  and may do nothing. */
 static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash);
 
 /** The first slot whose tag is that of the hash, or NULL. Inlined: the path of every get. */
@@ -257,9 +266,12 @@ static inline const uint64_t *skv_table_home(const struct skv_table *table, uint
     return group->run == NULL ? NULL : group->run + (size_t)home * SKV_BUCKET_SLOTS;
 }
 
-static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash)
+static inline void skv_table_touch(const struct skv_table *table, uint64_t hash)
 {
-    __builtin_prefetch(skv_table_home(table, hash));
+    const volatile uint64_t *const home = skv_table_home(table, hash);
+    if (SKV_LIKELY(home != NULL)) {
+        (void)*home;
+    }
 }
 
 static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash)

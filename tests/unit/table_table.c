@@ -125,7 +125,7 @@ Test(table, finds_nothing_while_empty)
     open_table(16 * KIB, 0, 64);
     struct skv_probe probe;
     skv_table_prefetch_group(&table, 7);
-    skv_table_prefetch_bucket(&table, 7);
+    skv_table_touch(&table, 7);
     cr_expect(skv_table_first(&table, 7, &probe) == NULL);
     cr_expect(skv_table_first(&table, 0, &probe) == NULL);
     cr_expect(skv_table_check(&table));
