@@ -2,7 +2,8 @@
 /*
  * DESIGN. One decision for callers and threads alike: take the shard whose oldest segment is the
  * oldest of the store, so the shards behave like one long log and a hot one may hold more than its
- * part. If that shard has nothing to give the others are tried in turn.
+ * part. While another thread is at that shard a nearly as old one does as well, so that all who need
+ * memory work side by side. If that shard has nothing to give the others are tried in turn.
  *
  * A thread sleeps until it is wanted, works until the target is reached, compacts where a shard
  * asks for it, and after a failure waits longer and longer before it tries again, so that a full
@@ -15,6 +16,9 @@
 
 /** What one step of a spiller frees at most. */
 #define STEP_BYTES ((uint64_t)2 << 20)
+/** Segments that were opened by all shards together between the oldest of the store and one nearly as
+ *  old: so many for each shard. A batch takes 1 to 16 of them out of one shard. */
+#define NEARLY_AS_OLD 4
 /** Pauses after a failure, and when nothing is left to spill though the target is not reached. */
 #define FIRST_PAUSE_MS   10
 #define LONGEST_PAUSE_MS 1000
@@ -41,12 +45,35 @@ static uint32_t oldest_shard(const struct skv_spillers *spillers)
     return oldest;
 }
 
+/** Works on the first shard, from `first` on, that is nearly as old and nobody else works on. False
+ *  when that freed nothing or there is none. */
+static bool free_side_by_side(struct skv_spillers *spillers, uint32_t first, uint64_t goal)
+{
+    const uint64_t near = NEARLY_AS_OLD * (uint64_t)spillers->shard_count;
+    const uint64_t born = skv_shard_oldest(spillers->shards[first]);
+    for (uint32_t i = 0; i < spillers->shard_count; i++) {
+        bool worked;
+        struct skv_shard *const shard = spillers->shards[(first + i) % spillers->shard_count];
+        if (skv_shard_oldest(shard) - born > near) {
+            continue;
+        }
+        const spillkv_status status = skv_shard_try_spill(shard, goal, &worked);
+        if (worked || status != SPILLKV_OK) {
+            return worked;
+        }
+    }
+    return false;
+}
+
 spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal)
 {
     const uint32_t first = oldest_shard(spillers);
     spillkv_status failure = SPILLKV_EFULL;
+    bool worked;
+    if (free_side_by_side(spillers, first, goal)) {
+        return SPILLKV_OK;
+    }
     for (uint32_t i = 0; i < spillers->shard_count; i++) {
-        bool worked;
         struct skv_shard *const shard = spillers->shards[(first + i) % spillers->shard_count];
         const spillkv_status status = skv_shard_spill(shard, goal, &worked);
         if (worked) {

@@ -125,6 +125,9 @@ void skv_shard_add_counters(struct skv_shard *shard, spillkv_counters *sum);
  */
 SKV_MUST_CHECK spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal,
                                               bool *worked_out);
+/** The same, but does nothing if another thread is at it. */
+SKV_MUST_CHECK spillkv_status skv_shard_try_spill(struct skv_shard *shard, size_t goal,
+                                                  bool *worked_out);
 /** Whether the shard's file wants compaction, deletion of rows or truncation. Cheap. */
 bool skv_shard_wants_compaction(const struct skv_shard *shard);
 /** Does one bounded step of it. */

@@ -135,12 +135,24 @@ static spillkv_status spill_batch(struct skv_shard *shard, size_t goal) SKV_REQU
     return status;
 }
 
-spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+static spillkv_status spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+    SKV_RELEASE(shard->spill)
 {
-    skv_mutex_lock(&shard->spill);
     shard->examination.worked = false;
     const spillkv_status status = spill_batch(shard, goal);
     *worked_out = shard->examination.worked;
     skv_shard_end_batch(shard);
     return status;
+}
+
+spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+{
+    skv_mutex_lock(&shard->spill);
+    return spill(shard, goal, worked_out);
+}
+
+spillkv_status skv_shard_try_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+{
+    *worked_out = false;
+    return skv_mutex_trylock(&shard->spill) ? spill(shard, goal, worked_out) : SPILLKV_OK;
 }
