@@ -345,16 +345,18 @@ uint32_t skv_ram_detach_oldest(struct skv_ram *ram, enum skv_ram_log_name log)
     return number;
 }
 
-uint32_t skv_ram_detach_worst(struct skv_ram *ram)
+uint32_t skv_ram_detach_wasteful(struct skv_ram *ram, uint32_t most, uint64_t least)
 {
     uint32_t worst = 0;
-    uint64_t most = ram->segment_bytes / 8;
-    for (uint32_t i = 1; i <= ram->count; i++) {
-        const struct skv_ram_segment *const segment = &ram->segments[i];
+    const uint32_t steps = most < ram->count ? most : ram->count;
+    for (uint32_t i = 0; i < steps; i++) {
+        ram->hand = ram->hand < ram->count ? ram->hand + 1 : 1;
+        const struct skv_ram_segment *const segment = &ram->segments[ram->hand];
         const uint64_t wasted = segment->used - segment->live;
-        if ((segment->state == SKV_RAM_OPEN || segment->state == SKV_RAM_SEALED) && wasted > most) {
-            worst = i;
-            most = wasted;
+        if ((segment->state == SKV_RAM_OPEN || segment->state == SKV_RAM_SEALED) &&
+            wasted >= least) {
+            worst = ram->hand;
+            least = wasted + 1;
         }
     }
     if (worst != 0) {

@@ -79,6 +79,7 @@ struct skv_ram {
     uint32_t count;                   /* highest number ever used */
     uint32_t free_number;             /* list of free numbers */
     uint32_t in_use;                  /* segments that are not free */
+    uint32_t hand;                    /* the last number that was asked for garbage */
     struct skv_ram_log logs[SKV_RAM_LOGS];
     uint64_t live;    /* bytes of live entries in all segments */
     uint64_t garbage; /* bytes of garbage in all segments */
@@ -156,8 +157,13 @@ void skv_ram_unpin(struct skv_ram *ram, uint32_t number);
 
 /** Takes the oldest segment out of a log to be examined; 0 when the log is empty. */
 uint32_t skv_ram_detach_oldest(struct skv_ram *ram, enum skv_ram_log_name log);
-/** The same for the segment with the most garbage in both logs; 0 when none has an eighth. */
-uint32_t skv_ram_detach_worst(struct skv_ram *ram);
+/**
+ * Takes the segment with the most garbage, of the next `most` ones by number, out of its log.
+ *
+ * @param least  bytes of garbage that it must have
+ * @return 0 when none has; the next call goes on where this one ended
+ */
+uint32_t skv_ram_detach_wasteful(struct skv_ram *ram, uint32_t most, uint64_t least);
 /** Puts an examined segment back as the oldest of its log. */
 void skv_ram_reattach(struct skv_ram *ram, uint32_t number);
 /** Puts an examined segment with a lone entry at the newest end of a log: nothing is copied. */

@@ -10,6 +10,8 @@
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
  *
  * Which are chosen says table/victims.h; all of them when there is no room left to keep anything.
+ * While much of the memory is garbage, segments with much of it come first and all their entries are
+ * kept.
  *
  * A part of a hot shard may be worth more than all of a cold one. So a shard whose part has been
  * worth more than the average of the store gives up less of what is examined, one whose part has
@@ -23,6 +25,11 @@
  *  SKV_VICTIMS_PERCENT, so much at least and at most. */
 #define CHOSEN_LEAST 4
 #define CHOSEN_MOST  60
+/** More than such a part of a shard's bytes should not be garbage. Then segments of which such a part
+ *  is garbage are emptied first, the worst of some at a time; nothing else leaves RAM. */
+#define GARBAGE_PART  16
+#define WASTEFUL_PART 6
+#define WASTEFUL_OF   64
 /** Over how many quanta, about, averages of worth are taken: of a shard, and of the store. */
 #define OWN_QUANTA   64
 #define STORE_QUANTA 256
@@ -41,21 +48,34 @@ struct item {
 struct quantum {
     struct item items[SKV_QUANTUM_ENTRIES];
     uint32_t count;
-    size_t bytes;   /* of all items */
-    bool keep_none; /* there is no room to keep anything */
+    size_t bytes;      /* of all items */
+    bool keep_none;    /* there is no room to keep anything */
+    bool only_garbage; /* everything else is kept */
     struct skv_victims victims;
 };
 
 /* Collecting. */
 
-/** The segment of a log that is being walked over, the next one if that is done; 0 when there is
- * none or the list of walked ones is full. */
-static uint32_t current_segment(struct skv_shard *shard, enum skv_ram_log_name log)
+static uint32_t detach_next(struct skv_shard *shard, enum skv_walk walk)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_ram *const ram = &shard->ram;
+    if (walk != SKV_WALK_WASTEFUL) {
+        return skv_ram_detach_oldest(ram, (enum skv_ram_log_name)walk);
+    }
+    return shard->mode == SKV_SHARD_KEEP
+               ? skv_ram_detach_wasteful(ram, ram->count, ram->segment_bytes / 8 + 1)
+               : skv_ram_detach_wasteful(ram, WASTEFUL_OF, ram->segment_bytes / WASTEFUL_PART);
+}
+
+/** The segment that is being walked over, the next one if that is done; 0 when there is none or the
+ * list of walked ones is full. */
+static uint32_t current_segment(struct skv_shard *shard, enum skv_walk walk)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
     struct skv_examination *const ex = &shard->examination;
-    const uint32_t segment = ex->segment[log];
-    if (segment != 0 && ex->cursor[log] < shard->ram.segments[segment].used) {
+    const uint32_t segment = ex->segment[walk];
+    if (segment != 0 && ex->cursor[walk] < shard->ram.segments[segment].used) {
         return segment;
     }
     if (ex->walked_count == SKV_BATCH_WALKED) {
@@ -64,35 +84,34 @@ static uint32_t current_segment(struct skv_shard *shard, enum skv_ram_log_name l
     if (segment != 0) {
         ex->walked[ex->walked_count++] = segment;
     }
-    ex->cursor[log] = 0;
-    ex->segment[log] = 0;
+    ex->cursor[walk] = 0;
+    ex->segment[walk] = 0;
     if (ex->walked_count < SKV_BATCH_WALKED) {
-        ex->segment[log] = shard->mode == SKV_SHARD_KEEP ? skv_ram_detach_worst(&shard->ram)
-                                                         : skv_ram_detach_oldest(&shard->ram, log);
+        ex->segment[walk] = detach_next(shard, walk);
     }
-    return ex->segment[log];
+    return ex->segment[walk];
 }
 
-static void collect(struct skv_shard *shard, enum skv_ram_log_name log, uint32_t entries,
-                    size_t bytes, struct quantum *quantum) SKV_REQUIRES(shard->spill, shard->lock)
+static void collect(struct skv_shard *shard, enum skv_walk walk, uint32_t entries, size_t bytes,
+                    struct quantum *quantum) SKV_REQUIRES(shard->spill, shard->lock)
 {
     struct skv_examination *const ex = &shard->examination;
     size_t taken = 0;
     for (uint32_t i = 0; i < entries && taken < bytes; i++) {
-        const uint32_t segment = current_segment(shard, log);
+        const uint32_t segment = current_segment(shard, walk);
         if (segment == 0) {
             return;
         }
         struct item *const item = &quantum->items[quantum->count++];
-        item->locator = (uint64_t)segment << SKV_RAM_OFFSET_BITS | ex->cursor[log] >> 3;
-        item->entry = shard->ram.segments[segment].span.base + ex->cursor[log];
+        item->locator = (uint64_t)segment << SKV_RAM_OFFSET_BITS | ex->cursor[walk] >> 3;
+        item->entry = shard->ram.segments[segment].span.base + ex->cursor[walk];
         item->header = skv_entry_header(item->entry);
         const size_t size = skv_entry_bytes(item->header);
         item->bytes = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
         item->hash = skv_hash(shard->secret, skv_entry_key(item->entry, item->header),
                               skv_header_key_size(item->header));
         skv_table_prefetch_group(&shard->table, item->hash);
-        ex->cursor[log] += size;
+        ex->cursor[walk] += size;
         taken += size;
     }
     quantum->bytes += taken;
@@ -114,11 +133,24 @@ static void collect_both(struct skv_shard *shard, struct quantum *quantum)
                                                        weight[SKV_SURVIVORS]);
     const size_t bytes =
         skv_victims_survivors(shard->quantum_bytes, weight[SKV_NEWCOMERS], weight[SKV_SURVIVORS]);
-    collect(shard, SKV_SURVIVORS, entries, bytes, quantum);
+    collect(shard, SKV_WALK_SURVIVORS, entries, bytes, quantum);
     entries = SKV_QUANTUM_ENTRIES - quantum->count;
     if (quantum->bytes < shard->quantum_bytes) {
-        collect(shard, SKV_NEWCOMERS, entries, shard->quantum_bytes - quantum->bytes, quantum);
+        collect(shard, SKV_WALK_NEWCOMERS, entries, shard->quantum_bytes - quantum->bytes, quantum);
     }
+}
+
+/** Takes entries of segments with much garbage, if there is so much of it that only this should be
+ *  freed. Kept entries need room. */
+static void collect_wasteful(struct skv_shard *shard, struct quantum *quantum)
+    SKV_REQUIRES(shard->spill, shard->lock)
+{
+    const struct skv_ram *const ram = &shard->ram;
+    if (shard->mode == SKV_SHARD_KEEP ||
+        (!quantum->keep_none && ram->garbage > (ram->live + ram->garbage) / GARBAGE_PART)) {
+        collect(shard, SKV_WALK_WASTEFUL, SKV_QUANTUM_ENTRIES, shard->quantum_bytes, quantum);
+    }
+    quantum->only_garbage = quantum->count != 0;
 }
 
 /* Choosing. */
@@ -183,9 +215,9 @@ static uint32_t fair_percent(struct skv_shard *shard, const struct quantum *quan
 
 static void choose(struct skv_shard *shard, struct quantum *quantum)
 {
-    const enum skv_victims_wish wish = shard->mode == SKV_SHARD_KEEP ? SKV_VICTIMS_NONE
-                                       : quantum->keep_none          ? SKV_VICTIMS_ALL
-                                                                     : SKV_VICTIMS_SOME;
+    const enum skv_victims_wish wish = quantum->only_garbage ? SKV_VICTIMS_NONE
+                                       : quantum->keep_none  ? SKV_VICTIMS_ALL
+                                                             : SKV_VICTIMS_SOME;
     const bool is_part = skv_victims_choose(&quantum->victims, wish, SKV_VICTIMS_PERCENT);
     if (is_part && shard->store_worth != NULL && shard->policy.octave != 0) {
         const uint32_t percent = fair_percent(shard, quantum);
@@ -228,9 +260,9 @@ static void leave_examination(struct skv_shard *shard, uint32_t segment)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
     struct skv_examination *const ex = &shard->examination;
-    for (int log = 0; log < SKV_RAM_LOGS; log++) {
-        if (ex->segment[log] == segment) {
-            ex->segment[log] = 0;
+    for (int walk = 0; walk < SKV_WALKS; walk++) {
+        if (ex->segment[walk] == segment) {
+            ex->segment[walk] = 0;
             return;
         }
     }
@@ -341,12 +373,12 @@ void skv_shard_release_walked_locked(struct skv_shard *shard)
 void skv_shard_stop_examining_locked(struct skv_shard *shard)
 {
     struct skv_examination *const ex = &shard->examination;
-    for (int log = 0; log < SKV_RAM_LOGS; log++) {
-        if (ex->segment[log] != 0) {
-            skv_ram_reattach(&shard->ram, ex->segment[log]);
+    for (int walk = 0; walk < SKV_WALKS; walk++) {
+        if (ex->segment[walk] != 0) {
+            skv_ram_reattach(&shard->ram, ex->segment[walk]);
         }
-        ex->segment[log] = 0;
-        ex->cursor[log] = 0;
+        ex->segment[walk] = 0;
+        ex->cursor[walk] = 0;
     }
     while (ex->walked_count > 0) {
         skv_ram_reattach(&shard->ram, ex->walked[--ex->walked_count]);
@@ -363,9 +395,8 @@ enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *free
     if (quantum.keep_none && shard->batch.spilling_count != 0) {
         return SKV_PROGRESS_FULL;
     }
-    if (shard->mode == SKV_SHARD_KEEP) {
-        collect(shard, SKV_NEWCOMERS, SKV_QUANTUM_ENTRIES, shard->quantum_bytes, &quantum);
-    } else {
+    collect_wasteful(shard, &quantum);
+    if (quantum.count == 0 && shard->mode != SKV_SHARD_KEEP) {
         collect_both(shard, &quantum);
     }
     enum skv_progress progress = SKV_PROGRESS_STUCK;

@@ -52,10 +52,18 @@ struct skv_batch {
 /** RAM segments whose entries one batch may come from. */
 #define SKV_BATCH_WALKED 64
 
-/** How far the oldest segments of the logs have been examined. Guarded by spill. */
+/** Where the next entries to examine are taken from. */
+enum skv_walk {
+    SKV_WALK_NEWCOMERS = SKV_NEWCOMERS, /* the oldest segments of a log */
+    SKV_WALK_SURVIVORS = SKV_SURVIVORS,
+    SKV_WALK_WASTEFUL, /* segments with much garbage, of both logs */
+    SKV_WALKS
+};
+
+/** How far segments have been examined. Guarded by spill. */
 struct skv_examination {
-    uint32_t segment[SKV_RAM_LOGS];    /* being walked over; 0: none */
-    uint64_t cursor[SKV_RAM_LOGS];     /* bytes of it that were walked over */
+    uint32_t segment[SKV_WALKS];       /* being walked over; 0: none */
+    uint64_t cursor[SKV_WALKS];        /* bytes of it that were walked over */
     uint32_t walked[SKV_BATCH_WALKED]; /* walked over to the end, waiting for the batch */
     uint32_t walked_count;
     bool refused; /* an entry was chosen, but an empty batch had no room for it */

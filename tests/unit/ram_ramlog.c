@@ -18,7 +18,7 @@ Test(ramlog, new_log_holds_its_spares_and_nothing_else)
     cr_expect_eq(ram.in_use, 0);
     cr_expect_eq(skv_ram_oldest_born(&ram), UINT64_MAX);
     cr_expect_eq(skv_ram_detach_oldest(&ram, SKV_NEWCOMERS), 0);
-    cr_expect_eq(skv_ram_detach_worst(&ram), 0);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, UINT32_MAX, 0), 0);
     cr_expect_gt(skv_ram_overhead_bytes(&ram), 0);
 }
 
@@ -232,22 +232,40 @@ Test(ramlog, nothing_is_appended_to_a_detached_segment)
     cr_expect(skv_ram_check(&ram));
 }
 
-Test(ramlog, worst_is_the_one_with_the_most_garbage)
+/** Forgets the first `garbage` entries of each segment of two logs. */
+static void append_wasteful(const uint32_t *garbage, uint32_t count, uint32_t *numbers)
 {
-    uint64_t locators[3][PER_SEGMENT];
-    for (int i = 0; i < 3; i++) {
-        ramlog_append_segment(i == 1 ? SKV_SURVIVORS : SKV_NEWCOMERS, locators[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t locators[PER_SEGMENT];
+        ramlog_append_segment(i % 2 == 1 ? SKV_SURVIVORS : SKV_NEWCOMERS, locators);
+        numbers[i] = skv_ram_segment_of(locators[0]);
+        for (uint32_t k = 0; k < garbage[i]; k++) {
+            ramlog_forget(locators[k]);
+        }
     }
-    ramlog_forget(locators[0][0]);
-    ramlog_forget(locators[0][1]);
-    cr_expect_eq(skv_ram_detach_worst(&ram), 0, "an eighth is not enough");
-    ramlog_forget(locators[0][2]);
-    for (int i = 0; i < 5; i++) {
-        ramlog_forget(locators[1][i]);
-    }
-    cr_expect_eq(skv_ram_detach_worst(&ram), skv_ram_segment_of(locators[1][0]));
-    cr_expect_eq(skv_ram_detach_worst(&ram), skv_ram_segment_of(locators[0][0]));
-    cr_expect_eq(skv_ram_detach_worst(&ram), 0);
+}
+
+Test(ramlog, wasteful_one_has_the_most_garbage_of_both_logs)
+{
+    uint32_t numbers[3];
+    append_wasteful((uint32_t[]){3, 5, 2}, 3, numbers);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 3, 6 * ENTRY), 0);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 3, 3 * ENTRY), numbers[1]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 3, 3 * ENTRY), numbers[0]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 3, 3 * ENTRY), 0);
+    cr_expect(skv_ram_check(&ram));
+}
+
+Test(ramlog, wasteful_one_is_looked_for_among_some_at_a_time)
+{
+    uint32_t numbers[5];
+    append_wasteful((uint32_t[]){2, 3, 5, 4, 5}, 5, numbers);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[1]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[2], "of equal ones the first");
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[4],
+                 "from the last on to the first");
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 1, ENTRY), 0, "it was taken before");
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[3]);
     cr_expect(skv_ram_check(&ram));
 }
 

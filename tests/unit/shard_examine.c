@@ -49,6 +49,51 @@ Test(examine, load_spills_every_entry_once)
     }
 }
 
+/** Sets keys that fit and deletes one of `each`; returns the bytes of garbage. */
+static uint64_t fill_with_garbage(uint32_t each)
+{
+    for (uint32_t i = 0; i < 2000; i++) {
+        cr_assert_eq(one_shard_set(&one, i, 1, 100), SPILLKV_OK);
+    }
+    for (uint32_t i = 0; i < 2000; i += each) {
+        cr_assert_eq(one_shard_del(&one, i), SPILLKV_OK);
+    }
+    return one_shard_counters(&one).garbage_ram;
+}
+
+static void expect_the_rest(uint32_t each)
+{
+    for (uint32_t i = 0; i < 2000; i++) {
+        cr_expect_eq(one_shard_peek(&one, i, 1, 100),
+                     i % each == 0 ? SPILLKV_NOT_FOUND : SPILLKV_OK);
+    }
+}
+
+Test(examine, where_much_is_garbage_nothing_else_leaves)
+{
+    bool worked = true;
+    const uint64_t garbage = fill_with_garbage(4);
+    const uint64_t segments = one_shard_counters(&one).ram_segments;
+    while (worked && one_shard_counters(&one).garbage_ram > garbage / 3) {
+        cr_assert_eq(skv_shard_spill(one.shard, 10000, &worked), SPILLKV_OK);
+    }
+    const spillkv_counters counters = one_shard_counters(&one);
+    cr_expect(worked);
+    cr_expect_eq(counters.entries_spilled, 0);
+    cr_expect_lt(counters.ram_segments, segments);
+    expect_the_rest(4);
+}
+
+Test(examine, where_little_is_garbage_the_oldest_leave)
+{
+    bool worked;
+    fill_with_garbage(50);
+    cr_assert_eq(skv_shard_spill(one.shard, 10000, &worked), SPILLKV_OK);
+    cr_expect(worked);
+    cr_expect_gt(one_shard_counters(&one).entries_spilled, 0);
+    expect_the_rest(50);
+}
+
 Test(examine, clean_eviction_writes_nothing)
 {
     for (uint32_t i = 0; i < 100; i++) {

@@ -223,7 +223,7 @@ Test(ops, clear_in_the_middle_of_an_examination_is_sound)
         cr_assert_eq(one_shard_put(&one, i, 1, 1000), SPILLKV_OK);
     }
     cr_assert_eq(skv_shard_spill(one.shard, 1, &worked), SPILLKV_OK);
-    cr_assert_neq(one.shard->examination.segment[SKV_NEWCOMERS], 0);
+    cr_assert_neq(one.shard->examination.segment[SKV_WALK_NEWCOMERS], 0);
     skv_shard_clear(one.shard);
     cr_expect_eq(one.shard->ram.in_use, 0);
     cr_expect_eq(one_shard_put(&one, 1, 2, 1000), SPILLKV_OK);
