@@ -51,5 +51,6 @@ bool micro_cold(struct micro *micro);
 bool micro_table(struct micro *micro);
 bool micro_hot(struct micro *micro);
 bool micro_memory(struct micro *micro);
+bool micro_residency(struct micro *micro);
 
 #endif

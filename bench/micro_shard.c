@@ -119,6 +119,22 @@ bool micro_shard_spill(struct micro_shard *one, uint64_t most)
     return true;
 }
 
+bool micro_shard_free(struct micro_shard *one, uint64_t most)
+{
+    for (;;) {
+        bool worked;
+        const uint64_t entries = micro_shard_counters(one).entries_ram;
+        if (entries <= most) {
+            return true;
+        }
+        const size_t goal = (entries - most) * (MICRO_KEY_SIZE + MICRO_VALUE_SIZE);
+        const spillkv_status status = skv_shard_spill(one->shard, goal, &worked);
+        if (status != SPILLKV_OK || !worked) {
+            return check(status, "spill");
+        }
+    }
+}
+
 spillkv_counters micro_shard_counters(struct micro_shard *one)
 {
     spillkv_counters counters = {0};

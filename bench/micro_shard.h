@@ -33,6 +33,9 @@ bool micro_shard_check(struct micro_shard *one, const uint8_t *key, bool peek);
 /** Spills until `most` entries are in RAM, or no more can be; false after a message. */
 bool micro_shard_spill(struct micro_shard *one, uint64_t most);
 
+/** The same by batches of what is too much, as a store does it that is full. */
+bool micro_shard_free(struct micro_shard *one, uint64_t most);
+
 spillkv_counters micro_shard_counters(struct micro_shard *one);
 
 #endif
