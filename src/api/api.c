@@ -142,6 +142,55 @@ void spillkv_free(void *value)
     skv_free(value);
 }
 
+/** A pin names the shard in the upper half of a word, the segment in the lower. */
+#define PIN_SHARD_SHIFT 32
+
+spillkv_status spillkv_pin(spillkv *kv, const void *key, size_t key_size, spillkv_pinned *pinned)
+{
+    if (pinned != NULL) {
+        *pinned = (spillkv_pinned){0};
+    }
+    spillkv_status status = check_key(kv, key, key_size);
+    if (SKV_UNLIKELY(status != SPILLKV_OK)) {
+        return status;
+    }
+    if (SKV_UNLIKELY(pinned == NULL)) {
+        return SPILLKV_EINVAL;
+    }
+    const struct skv_key hashed = skv_engine_key(kv, key, key_size);
+    struct skv_pin made;
+    status = skv_engine_pin(kv, &hashed, &made);
+    if (status == SPILLKV_OK) {
+        const uint64_t shard = hashed.hash >> 1 >> kv->shard_shift;
+        pinned->value = made.value;
+        pinned->value_size = made.value_size;
+        pinned->reserved[0] = shard << PIN_SHARD_SHIFT | made.segment;
+    }
+    return status;
+}
+
+spillkv_status spillkv_unpin(spillkv *kv, spillkv_pinned *pinned)
+{
+    const spillkv_status status = check_store(kv);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    if (pinned == NULL || pinned->reserved[0] >> PIN_SHARD_SHIFT >= kv->shard_count) {
+        return SPILLKV_EINVAL;
+    }
+    const struct skv_pin made = {
+        .value = pinned->value,
+        .value_size = pinned->value_size,
+        .segment = (uint32_t)pinned->reserved[0],
+    };
+    const spillkv_status unpinned =
+        skv_shard_unpin(kv->shards[pinned->reserved[0] >> PIN_SHARD_SHIFT], &made);
+    if (unpinned == SPILLKV_OK) {
+        *pinned = (spillkv_pinned){0};
+    }
+    return unpinned;
+}
+
 spillkv_status spillkv_del(spillkv *kv, const void *key, size_t key_size)
 {
     const spillkv_status status = check_key(kv, key, key_size);

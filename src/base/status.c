@@ -24,7 +24,7 @@ const char *spillkv_strerror(spillkv_status status)
     case SPILLKV_ECORRUPT:
         return "a shard file is damaged";
     case SPILLKV_EBUSY:
-        return "the directory is in use by another store";
+        return "in use: the directory by another store, or the store by a pinned value";
     case SPILLKV_EFOREIGN:
         return "the directory holds a file that is not ours";
     case SPILLKV_EFORKED:
