@@ -19,7 +19,7 @@
  * - In a child made by fork() every call on a store opened by the parent returns SPILLKV_EFORKED,
  *   spillkv_close() too, and the parent's store is unharmed.
  * - A call blocks on the disk only when its key was spilled, or when memory is full and it must
- *   help to spill a bounded amount.
+ *   help to spill a bounded amount. The spillkv_try_ calls never do.
  */
 #ifndef SPILLKV_SPILLKV_H
 #define SPILLKV_SPILLKV_H
@@ -54,8 +54,9 @@ typedef struct spillkv spillkv;
 /** What a call came to: 0 is success, positive values are answers, negative values are failures. */
 typedef enum spillkv_status {
     SPILLKV_OK = 0,
-    SPILLKV_NOT_FOUND = 1, /* no such key */
-    SPILLKV_TOO_SMALL = 2, /* the buffer cannot hold the value; its size was reported */
+    SPILLKV_NOT_FOUND = 1,   /* no such key */
+    SPILLKV_TOO_SMALL = 2,   /* the buffer cannot hold the value; its size was reported */
+    SPILLKV_WOULD_BLOCK = 3, /* spillkv_try_...() would have to wait; nothing was changed */
 
     SPILLKV_EINVAL = -1,   /* an argument is out of its range */
     SPILLKV_ENOMEM = -2,   /* the system refused memory */
@@ -257,6 +258,36 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_del(spillkv *kv, const voi
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_has(spillkv *kv, const void *key,
                                                           size_t key_size);
+
+/*
+ * The same without waiting, for event loops: where the call named without `try_` would read the
+ * disk, or wait for it or for memory, these return SPILLKV_WOULD_BLOCK at once. Then nothing has
+ * changed, no use is counted, and outputs are as after a failure: hand the key to a thread that may
+ * wait. All else is as of the call named without `try_`. No lock is taken that is held over I/O.
+ *
+ * The disk is needed for a spilled key (but a small set leaves that to a later call, as long as few
+ * do), for one in 500 absent keys in the worst case, and to set a value of more than an eighth of
+ * max_mem. Where memory is used up a background thread is told to make room, so that the same call
+ * succeeds soon, unless spilling fails. A store without a path never returns SPILLKV_WOULD_BLOCK.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_set(spillkv *kv, const void *key,
+                                                              size_t key_size, const void *value,
+                                                              size_t value_size);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_get(spillkv *kv, const void *key,
+                                                              size_t key_size, void *buffer,
+                                                              size_t capacity,
+                                                              size_t *value_size_out);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_get_copy(spillkv *kv, const void *key,
+                                                                   size_t key_size,
+                                                                   void **value_out,
+                                                                   size_t *value_size_out);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_pin(spillkv *kv, const void *key,
+                                                              size_t key_size,
+                                                              spillkv_pinned *pinned);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_del(spillkv *kv, const void *key,
+                                                              size_t key_size);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_has(spillkv *kv, const void *key,
+                                                              size_t key_size);
 
 /**
  * Counts the entries, in RAM and spilled. Exact when no other thread writes.

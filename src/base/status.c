@@ -11,6 +11,8 @@ const char *spillkv_strerror(spillkv_status status)
         return "no such key";
     case SPILLKV_TOO_SMALL:
         return "the buffer is too small for the value";
+    case SPILLKV_WOULD_BLOCK:
+        return "the disk or memory would have to be waited for";
     case SPILLKV_EINVAL:
         return "invalid argument";
     case SPILLKV_ENOMEM:

@@ -175,6 +175,9 @@ static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct
     const uint64_t size = key->size + value_size;
     if (SKV_UNLIKELY(size > atomic_load_explicit(&kv->large_bytes, memory_order_relaxed)) &&
         kv->mode == SKV_SHARD_SPILL) {
+        if (key->nowait) {
+            return SPILLKV_WOULD_BLOCK;
+        }
         return skv_shard_set_on_disk(shard, key, value, value_size);
     }
     const uint64_t refusals = skv_budget_refusals(&kv->budget);
@@ -191,8 +194,12 @@ struct making_room {
 };
 
 /** Frees memory, in the caller's own thread. SPILLKV_OK: worth another try. */
-static spillkv_status make_room(spillkv *kv, struct making_room *making)
+static spillkv_status make_room(spillkv *kv, const struct skv_key *key, struct making_room *making)
 {
+    if (key->nowait && kv->mode == SKV_SHARD_SPILL) {
+        skv_spillers_ask(&kv->spillers, making->wanted);
+        return SPILLKV_WOULD_BLOCK;
+    }
     atomic_fetch_add_explicit(&kv->helped, 1, memory_order_relaxed);
     const spillkv_status status = skv_spillers_free(&kv->spillers, making->goal);
     /* Nothing was left to free because another thread just freed it all: there is room now. */
@@ -231,7 +238,7 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
             skv_spillers_nudge_compaction(&kv->spillers, shard);
             return status;
         }
-        status = make_room(kv, &making);
+        status = make_room(kv, key, &making);
         if (status != SPILLKV_OK) {
             return status;
         }
@@ -258,7 +265,7 @@ spillkv_status skv_engine_pin(spillkv *kv, const struct skv_key *key, struct skv
             making.wanted > skv_engine_room_most(kv)) {
             return SPILLKV_EFULL; /* all others would leave for nothing */
         }
-        status = make_room(kv, &making);
+        status = make_room(kv, key, &making);
         if (status != SPILLKV_OK) {
             return status;
         }

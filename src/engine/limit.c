@@ -57,12 +57,13 @@ void skv_engine_report_full(spillkv *kv)
     const uint64_t slots = used[SKV_MEMORY_TABLE];
     const uint64_t entries = kv->mode == SKV_SHARD_KEEP ? used[SKV_MEMORY_ENTRIES] : 0;
     const uint64_t needed = slots + overhead(kv) + entries;
+    /* Counted as far as can be told without the disk: a set that must not wait may be here. */
     skv_log_write(&kv->log, SPILLKV_LOG_ERROR,
                   "max_mem of %" PRIu64 " bytes is used up: the slots of %" PRIu64
                   " keys take %" PRIu64 ", entries that must stay in memory %" PRIu64
                   ", and %" PRIu64 " values are pinned; so many keys need a max_mem of %" PRIu64,
-                  atomic_load_explicit(&kv->max_mem, memory_order_relaxed), skv_engine_count(kv),
-                  slots, entries, sum_of(kv, skv_shard_pinned),
+                  atomic_load_explicit(&kv->max_mem, memory_order_relaxed),
+                  sum_of(kv, skv_shard_count), slots, entries, sum_of(kv, skv_shard_pinned),
                   skv_sizes_max_mem(needed + needed / 4));
 }
 

@@ -71,11 +71,12 @@ uint64_t skv_shard_least_bytes(const struct skv_shard *shard);
 /** Bytes that an open shard holds apart from segments, SQLite's included; for choosing sizes. */
 uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments);
 
-/** A key with its hash. */
+/** A key with its hash, and what the call that looks for it may do. */
 struct skv_key {
     const void *bytes;
     size_t size;
     uint64_t hash;
+    bool nowait; /* SPILLKV_WOULD_BLOCK, and no change, where the disk would have to be read */
 };
 
 /** Where a get delivers the value. */

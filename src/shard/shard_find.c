@@ -284,6 +284,9 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
         if (SKV_LIKELY(candidate.place == 0)) {
             return damaged && found->slot == NULL ? SPILLKV_ECORRUPT : SPILLKV_OK;
         }
+        if (SKV_UNLIKELY(key->nowait)) {
+            return SPILLKV_WOULD_BLOCK;
+        }
         const uint64_t reuses = shard->space.reuses;
         skv_mutex_unlock(&shard->lock);
 

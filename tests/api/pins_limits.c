@@ -170,7 +170,7 @@ Test(pins_limits, with_bad_arguments_are_refused)
     cr_expect(kv_pinned_is_none(&pinned));
     cr_expect_eq(spillkv_pin(NULL, "key", 3, &pinned), SPILLKV_EINVAL);
     cr_expect_eq(spillkv_pin(test.kv, "key", 3, NULL), SPILLKV_EINVAL);
-    cr_expect_eq(spillkv_pin(test.kv, "key", SPILLKV_KEY_MAX + 1, &pinned), SPILLKV_EINVAL);
+    cr_expect_eq(spillkv_try_pin(test.kv, "key", SPILLKV_KEY_MAX + 1, &pinned), SPILLKV_EINVAL);
     kv_close(&test);
 }
 

@@ -132,7 +132,14 @@ static void do_set(struct run *run)
     const size_t key_size = model_key(number, run->key);
     run->version++;
     model_value(number, run->version, run->value, size);
-    const spillkv_status status = spillkv_set(run->kv, run->key, key_size, run->value, size);
+    spillkv_status status = SPILLKV_WOULD_BLOCK;
+    if (dice(run, 3) == 0) {
+        status = spillkv_try_set(run->kv, run->key, key_size, run->value, size);
+        cr_assert(run->setting->spills || status != SPILLKV_WOULD_BLOCK);
+    }
+    if (status == SPILLKV_WOULD_BLOCK) {
+        status = spillkv_set(run->kv, run->key, key_size, run->value, size);
+    }
     if (status == SPILLKV_OK) {
         model_set(&run->model, number, run->version, size);
     } else {
@@ -218,6 +225,47 @@ static void do_pin(struct run *run)
     }
 }
 
+/* The calls that do not wait: either they answer as the others, or nothing has happened. */
+static void do_try(struct run *run)
+{
+    const uint32_t number = any_number(run);
+    const size_t key_size = model_key(number, run->key);
+    const uint32_t kind = dice(run, 4);
+    size_t size = 0;
+    void *copy = NULL;
+    spillkv_pinned pinned = {0};
+    spillkv_status status;
+    switch (kind) {
+    case 0:
+        status = spillkv_try_get(run->kv, run->key, key_size, run->value, VALUE_MOST, &size);
+        break;
+    case 1:
+        status = spillkv_try_get_copy(run->kv, run->key, key_size, &copy, &size);
+        break;
+    case 2:
+        status = spillkv_try_pin(run->kv, run->key, key_size, &pinned);
+        size = pinned.value_size;
+        break;
+    default:
+        status = spillkv_try_del(run->kv, run->key, key_size);
+    }
+    if (status == SPILLKV_WOULD_BLOCK) {
+        cr_assert(run->setting->spills);
+        return;
+    }
+    if (is_there(run, number, status) && kind < 3) {
+        const void *const held = copy != NULL ? copy : pinned.value;
+        expect_value(run, number, held != NULL ? held : run->value, size);
+    }
+    if (kind == 3) {
+        model_del(&run->model, number);
+    }
+    if (pinned.value != NULL) {
+        cr_assert_eq(spillkv_unpin(run->kv, &pinned), SPILLKV_OK);
+    }
+    spillkv_free(copy);
+}
+
 static void do_del(struct run *run)
 {
     const uint32_t number = any_number(run);
@@ -295,8 +343,10 @@ static void do_step(struct run *run)
         do_get(run);
     } else if (kind < 75000) {
         do_get_copy(run);
-    } else if (kind < 85000) {
+    } else if (kind < 80000) {
         do_pin(run);
+    } else if (kind < 85000) {
+        do_try(run);
     } else if (kind < 92000) {
         do_del(run);
     } else if (kind < 99000) {

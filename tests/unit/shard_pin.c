@@ -26,16 +26,17 @@ static void tear_down(void)
 
 TestSuite(shard_pin, .init = set_up, .fini = tear_down, .timeout = 30);
 
-static spillkv_status try_pin(uint32_t number, struct skv_pin *pin)
+static spillkv_status pin_with(uint32_t number, bool nowait, struct skv_pin *pin)
 {
     uint8_t bytes[MODEL_KEY_MAX];
-    const struct skv_key key = one_shard_key(&one, bytes, model_key(number, bytes));
+    struct skv_key key = one_shard_key(&one, bytes, model_key(number, bytes));
+    key.nowait = nowait;
     return skv_shard_pin(one.shard, &key, pin);
 }
 
 static void expect_pinned(uint32_t number, uint64_t version, size_t size, struct skv_pin *pin)
 {
-    cr_assert_eq(try_pin(number, pin), SPILLKV_OK);
+    cr_assert_eq(pin_with(number, false, pin), SPILLKV_OK);
     cr_expect_eq(pin->value_size, size);
     cr_expect(model_value_is(number, version, pin->value, size));
 }
@@ -72,6 +73,19 @@ Test(shard_pin, set_that_waits_is_pinned_without_the_disk_and_charged)
     cr_expect(model_value_is(1, 2, pin.value, 100));
     unpin(&pin);
     cr_expect_leq(atomic_load(&one.budget.used[SKV_MEMORY_ENTRIES]), before);
+}
+
+Test(shard_pin, nowait_pins_a_set_that_waits_and_nothing_on_disk)
+{
+    struct skv_pin pin;
+    make_one_wait();
+    cr_assert_eq(pin_with(1, true, &pin), SPILLKV_OK);
+    cr_expect(model_value_is(1, 2, pin.value, 100));
+    unpin(&pin);
+    cr_assert_eq(skv_shard_resolve_inbox(one.shard), SPILLKV_OK);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_eq(pin_with(1, true, &pin), SPILLKV_WOULD_BLOCK);
+    cr_expect(one_shard_on_disk(&one, 1));
 }
 
 Test(shard_pin, entry_comes_back_clean_and_can_leave_again_without_a_write)
@@ -130,7 +144,7 @@ Test(shard_pin, one_pin_too_many_is_refused)
     cr_assert_eq(one_shard_put(&one, 1, 1, 100), SPILLKV_OK);
     expect_pinned(1, 1, 100, &first);
     one.shard->ram.segments[first.segment].pins = SKV_RAM_PINS_MOST;
-    cr_expect_eq(try_pin(1, &second), SPILLKV_EBUSY);
+    cr_expect_eq(pin_with(1, false, &second), SPILLKV_EBUSY);
     cr_expect_eq(one_shard_get(&one, 1, 1, 100), SPILLKV_OK);
     one.shard->ram.segments[first.segment].pins = 1;
     unpin(&first);
@@ -156,7 +170,7 @@ Test(shard_pin, full_budget_refuses_a_spilled_value_and_nothing_changes)
     cr_assert(skv_budget_charge(&one.budget, SKV_MEMORY_SCRATCH, room));
     for (uint32_t i = 0; i < 3; i++) {
         struct skv_pin pin;
-        cr_expect_eq(try_pin(i, &pin), SPILLKV_EFULL);
+        cr_expect_eq(pin_with(i, false, &pin), SPILLKV_EFULL);
         cr_expect_eq(pin.value_size, sizes[i], "so that room can be made for it");
         cr_expect_null(pin.value);
         cr_expect(one_shard_on_disk(&one, i));
