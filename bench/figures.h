@@ -10,7 +10,7 @@
 
 #include "median.h"
 
-#define FIGURES_MAX 64u
+#define FIGURES_MAX 128u
 
 struct figure {
     const char *section;

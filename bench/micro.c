@@ -29,9 +29,10 @@ static const struct part {
     const char *name;
     bool (*measure)(struct micro *micro);
 } parts[] = {
-    {"load", micro_load},           {"spill", micro_spill}, {"cold", micro_cold},
-    {"table", micro_table},         {"hot", micro_hot},     {"memory", micro_memory},
-    {"residency", micro_residency},
+    {"load", micro_load},     {"spill", micro_spill},
+    {"cold", micro_cold},     {"table", micro_table},
+    {"hot", micro_hot},       {"pin", micro_pin},
+    {"memory", micro_memory}, {"residency", micro_residency},
 };
 
 #define PARTS (sizeof parts / sizeof *parts)
@@ -44,8 +45,8 @@ enum long_option {
 };
 
 static const struct argp_option option_list[] = {
-    {"parts", 'P', "LIST", 0, "Parts, comma-separated (load,spill,cold,table,hot,memory,residency)",
-     1},
+    {"parts", 'P', "LIST", 0,
+     "Parts, comma-separated (load,spill,cold,table,hot,pin,memory,residency)", 1},
     {"rounds", 'R', "N", 0, "Rounds of each part; medians are shown (3)", 1},
     {"cpu", 'c', "N", 0, "Run all threads on this processor", 1},
     {"entries", 'n', "N", 0, "Entries of the load and of the table, most keys spilled (10000000)",

@@ -50,6 +50,7 @@ bool micro_spill(struct micro *micro);
 bool micro_cold(struct micro *micro);
 bool micro_table(struct micro *micro);
 bool micro_hot(struct micro *micro);
+bool micro_pin(struct micro *micro);
 bool micro_memory(struct micro *micro);
 bool micro_residency(struct micro *micro);
 

@@ -19,7 +19,7 @@
  * - In a child made by fork() every call on a store opened by the parent returns SPILLKV_EFORKED,
  *   spillkv_close() too, and the parent's store is unharmed.
  * - A call blocks on the disk only when its key was spilled, or when memory is full and it must
- *   help to spill a bounded amount.
+ *   help to spill a bounded amount. The spillkv_try_ calls never do.
  */
 #ifndef SPILLKV_SPILLKV_H
 #define SPILLKV_SPILLKV_H
@@ -54,8 +54,9 @@ typedef struct spillkv spillkv;
 /** What a call came to: 0 is success, positive values are answers, negative values are failures. */
 typedef enum spillkv_status {
     SPILLKV_OK = 0,
-    SPILLKV_NOT_FOUND = 1, /* no such key */
-    SPILLKV_TOO_SMALL = 2, /* the buffer cannot hold the value; its size was reported */
+    SPILLKV_NOT_FOUND = 1,   /* no such key */
+    SPILLKV_TOO_SMALL = 2,   /* the buffer cannot hold the value; its size was reported */
+    SPILLKV_WOULD_BLOCK = 3, /* spillkv_try_...() would have to wait; nothing was changed */
 
     SPILLKV_EINVAL = -1,   /* an argument is out of its range */
     SPILLKV_ENOMEM = -2,   /* the system refused memory */
@@ -63,7 +64,8 @@ typedef enum spillkv_status {
     SPILLKV_EIO = -4,      /* reading or writing a shard file failed */
     SPILLKV_ENOSPC = -5,   /* the disk is full */
     SPILLKV_ECORRUPT = -6, /* a shard file does not hold what was written to it */
-    SPILLKV_EBUSY = -7,    /* the directory is in use by another open store */
+    SPILLKV_EBUSY = -7,    /* in use: the directory by another open store, or the store by a
+                              pinned value */
     SPILLKV_EFOREIGN = -8, /* the directory holds a file of that name which is not ours */
     SPILLKV_EFORKED = -9,  /* the store belongs to the parent process */
     SPILLKV_ESYSTEM = -10  /* a thread, lock or random number could not be had from the system */
@@ -143,8 +145,9 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_open(const spillkv_options
  * Ends a store: joins its threads, removes its files, frees its memory. All entries are gone.
  *
  * @param kv  NULL is allowed; no other call may be running or follow. The handle is freed on every
- *            status but SPILLKV_EFORKED.
- * @return SPILLKV_OK; SPILLKV_EIO when a file could not be removed; SPILLKV_EFORKED.
+ *            status but SPILLKV_EFORKED and SPILLKV_EBUSY.
+ * @return SPILLKV_OK; SPILLKV_EIO when a file could not be removed; SPILLKV_EFORKED; SPILLKV_EBUSY
+ *         when a value is still pinned: a mistake of the program's, the store stays open and whole.
  * Cost:   does not depend on the number of entries in RAM.
  */
 SPILLKV_API spillkv_status spillkv_close(spillkv *kv);
@@ -200,6 +203,44 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_get_copy(spillkv *kv, cons
 /** Releases a buffer of spillkv_get_copy(); NULL is allowed. */
 SPILLKV_API void spillkv_free(void *value);
 
+/** A value that is pinned: the store's own memory, to be read only. */
+typedef struct spillkv_pinned {
+    const void *value; /* not aligned; never NULL while pinned, even for an empty value */
+    size_t value_size;
+    uint64_t reserved[2]; /* the store's own: where it is */
+} spillkv_pinned;
+
+/**
+ * A get without a copy: pins the value of a key. Counts as a use of the key.
+ *
+ * Until spillkv_unpin() the value stays where it is and as it is, whatever happens to the key: it
+ * may be set, deleted, cleared or spilled meanwhile. Every pin is ended by itself, by any thread.
+ *
+ * A pin keeps the segment that the value is in charged against max_mem: 16 to 64 KiB, shared with
+ * other values, or pages of its own for a value of more than a quarter of that. Where pins hold so
+ * much that nothing else can leave, calls that need memory return SPILLKV_EFULL, gets go on from
+ * disk, and all goes on by itself once values are unpinned.
+ *
+ * @param pinned  receives the value; zeroed on every status but SPILLKV_OK
+ * @return as spillkv_get(), never SPILLKV_TOO_SMALL; as spillkv_set() for the memory of a spilled
+ *         value, which comes back to RAM; SPILLKV_EBUSY: 2^31 pins hold that segment already
+ * Cost:   O(1) in RAM, whatever the size; one disk read if the key was spilled, and, when memory is
+ *         full, the spilling of as much as the value takes.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_pin(spillkv *kv, const void *key,
+                                                          size_t key_size, spillkv_pinned *pinned);
+
+/**
+ * Ends a pin: the value must not be read any more.
+ *
+ * @param pinned  from spillkv_pin(); zeroed on SPILLKV_OK, so that it is not ended twice. Ending a
+ *                copy as well is a mistake, found only if nothing else pins that memory.
+ * @return SPILLKV_OK; SPILLKV_EINVAL: nothing that this store has pinned; SPILLKV_EFORKED: a value
+ *         pinned before fork() stays readable in the child.
+ * Cost:   O(1), and giving the memory back if nothing else was in it.
+ */
+SPILLKV_API spillkv_status spillkv_unpin(spillkv *kv, spillkv_pinned *pinned);
+
 /**
  * Removes a key. Final in both tiers when it returns.
  *
@@ -218,6 +259,36 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_del(spillkv *kv, const voi
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_has(spillkv *kv, const void *key,
                                                           size_t key_size);
 
+/*
+ * The same without waiting, for event loops: where the call named without `try_` would read the
+ * disk, or wait for it or for memory, these return SPILLKV_WOULD_BLOCK at once. Then nothing has
+ * changed, no use is counted, and outputs are as after a failure: hand the key to a thread that may
+ * wait. All else is as of the call named without `try_`. No lock is taken that is held over I/O.
+ *
+ * The disk is needed for a spilled key (but a small set leaves that to a later call, as long as few
+ * do), for one in 500 absent keys in the worst case, and to set a value of more than an eighth of
+ * max_mem. Where memory is used up a background thread is told to make room, so that the same call
+ * succeeds soon, unless spilling fails. A store without a path never returns SPILLKV_WOULD_BLOCK.
+ */
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_set(spillkv *kv, const void *key,
+                                                              size_t key_size, const void *value,
+                                                              size_t value_size);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_get(spillkv *kv, const void *key,
+                                                              size_t key_size, void *buffer,
+                                                              size_t capacity,
+                                                              size_t *value_size_out);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_get_copy(spillkv *kv, const void *key,
+                                                                   size_t key_size,
+                                                                   void **value_out,
+                                                                   size_t *value_size_out);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_pin(spillkv *kv, const void *key,
+                                                              size_t key_size,
+                                                              spillkv_pinned *pinned);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_del(spillkv *kv, const void *key,
+                                                              size_t key_size);
+SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_try_has(spillkv *kv, const void *key,
+                                                              size_t key_size);
+
 /**
  * Counts the entries, in RAM and spilled. Exact when no other thread writes.
  *
@@ -227,7 +298,8 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_has(spillkv *kv, const voi
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out);
 
 /**
- * Removes every entry. A key set by another thread meanwhile may or may not survive.
+ * Removes every entry. A key set by another thread meanwhile may or may not survive; pinned values
+ * stay readable.
  *
  * @return SPILLKV_OK; SPILLKV_EINVAL
  * Cost:   does not depend on the number of entries; memory is given back in whole segments.
@@ -279,16 +351,17 @@ SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_flush(spillkv *kv);
  * @param max_mem  bytes; 0: unbounded. The number of shards and the size of segments stay as they
  *                 were chosen at open.
  * @return SPILLKV_OK; SPILLKV_EINVAL: less than the empty store takes, nothing was changed;
- *         SPILLKV_EFULL: entries or slots that cannot leave take more, SPILLKV_EIO or
- *         SPILLKV_ENOSPC: they could not be written; then max_mem is what is in use. No entry
- *         is lost. SPILLKV_ESYSTEM.
+ *         SPILLKV_EFULL: entries or slots that cannot leave, or pinned values, take more,
+ *         SPILLKV_EIO or SPILLKV_ENOSPC: entries could not be written; then max_mem is what is in
+ *         use. No entry is lost. SPILLKV_ESYSTEM.
  * Cost:   as that of spilling what has to go.
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_set_max_mem(spillkv *kv, uint64_t max_mem);
 
 /** Memory charged against max_mem, by kind, in bytes. The kinds add up to `total`. */
 typedef struct spillkv_memory {
-    uint64_t entries; /* RAM segments with entries, whole, with the garbage in them */
+    uint64_t entries; /* RAM segments with entries, whole, with the garbage in them, and those
+                         that only pins still hold */
     uint64_t table;   /* segments with buckets of slots, and the directories of the tables */
     uint64_t sqlite;  /* page caches and other memory of the SQLite connections */
     uint64_t scratch; /* buffers of disk segments being packed and of entries being read */
@@ -323,9 +396,10 @@ typedef struct spillkv_counters {
     uint64_t disk_segments; /* disk segments that hold live entries */
     uint64_t file_bytes;    /* size of the shard files */
     uint64_t live_bytes;    /* bytes on disk that are still pointed at, clean copies too */
-    uint64_t helped;        /* sets that had to free memory themselves */
+    uint64_t helped;        /* sets and pins that had to free memory themselves */
     uint64_t garbage_ram;   /* bytes of overwritten and deleted entries in RAM segments */
-    uint64_t reserved[7];   /* 0 */
+    uint64_t pinned;        /* values pinned now, by every pin counted */
+    uint64_t reserved[6];   /* 0 */
 } spillkv_counters;
 
 /** What spillkv_stats() reports. */

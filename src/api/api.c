@@ -68,8 +68,16 @@ spillkv_status spillkv_close(spillkv *kv)
     return status != SPILLKV_OK ? status : skv_engine_close(kv);
 }
 
-spillkv_status spillkv_set(spillkv *kv, const void *key, size_t key_size, const void *value,
-                           size_t value_size)
+/** The key of a call that may wait, or may not. */
+static inline struct skv_key make_key(const spillkv *kv, const void *key, size_t size, bool nowait)
+{
+    struct skv_key hashed = skv_engine_key(kv, key, size);
+    hashed.nowait = nowait;
+    return hashed;
+}
+
+static inline spillkv_status set(spillkv *kv, const void *key, size_t key_size, const void *value,
+                                 size_t value_size, bool nowait)
 {
     const spillkv_status status = check_key(kv, key, key_size);
     if (SKV_UNLIKELY(status != SPILLKV_OK)) {
@@ -78,21 +86,33 @@ spillkv_status spillkv_set(spillkv *kv, const void *key, size_t key_size, const 
     if (SKV_UNLIKELY((value == NULL && value_size != 0) || value_size > SPILLKV_VALUE_MAX)) {
         return SPILLKV_EINVAL;
     }
-    const struct skv_key hashed = skv_engine_key(kv, key, key_size);
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
     return skv_engine_set(kv, &hashed, value, value_size);
 }
 
-static inline spillkv_status get(spillkv *kv, const void *key, size_t key_size,
+spillkv_status spillkv_set(spillkv *kv, const void *key, size_t key_size, const void *value,
+                           size_t value_size)
+{
+    return set(kv, key, key_size, value, value_size, false);
+}
+
+spillkv_status spillkv_try_set(spillkv *kv, const void *key, size_t key_size, const void *value,
+                               size_t value_size)
+{
+    return set(kv, key, key_size, value, value_size, true);
+}
+
+static inline spillkv_status get(spillkv *kv, const void *key, size_t key_size, bool nowait,
                                  struct skv_sink *sink)
 {
-    const struct skv_key hashed = skv_engine_key(kv, key, key_size);
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
     const spillkv_status status = skv_shard_get(skv_engine_shard(kv, hashed.hash), &hashed, sink);
     skv_spillers_nudge(&kv->spillers);
     return status;
 }
 
-spillkv_status spillkv_get(spillkv *kv, const void *key, size_t key_size, void *buffer,
-                           size_t capacity, size_t *value_size_out)
+static inline spillkv_status get_into(spillkv *kv, const void *key, size_t key_size, void *buffer,
+                                      size_t capacity, size_t *value_size_out, bool nowait)
 {
     if (value_size_out != NULL) {
         *value_size_out = 0;
@@ -105,15 +125,27 @@ spillkv_status spillkv_get(spillkv *kv, const void *key, size_t key_size, void *
         return SPILLKV_EINVAL;
     }
     struct skv_sink sink = {.buffer = buffer, .capacity = capacity};
-    status = get(kv, key, key_size, &sink);
+    status = get(kv, key, key_size, nowait, &sink);
     if (value_size_out != NULL && status >= SPILLKV_OK) {
         *value_size_out = sink.value_size;
     }
     return status;
 }
 
-spillkv_status spillkv_get_copy(spillkv *kv, const void *key, size_t key_size, void **value_out,
-                                size_t *value_size_out)
+spillkv_status spillkv_get(spillkv *kv, const void *key, size_t key_size, void *buffer,
+                           size_t capacity, size_t *value_size_out)
+{
+    return get_into(kv, key, key_size, buffer, capacity, value_size_out, false);
+}
+
+spillkv_status spillkv_try_get(spillkv *kv, const void *key, size_t key_size, void *buffer,
+                               size_t capacity, size_t *value_size_out)
+{
+    return get_into(kv, key, key_size, buffer, capacity, value_size_out, true);
+}
+
+static spillkv_status get_copy(spillkv *kv, const void *key, size_t key_size, void **value_out,
+                               size_t *value_size_out, bool nowait)
 {
     if (value_out != NULL) {
         *value_out = NULL;
@@ -129,7 +161,7 @@ spillkv_status spillkv_get_copy(spillkv *kv, const void *key, size_t key_size, v
         return SPILLKV_EINVAL;
     }
     struct skv_sink sink = {.allocate = true};
-    status = get(kv, key, key_size, &sink);
+    status = get(kv, key, key_size, nowait, &sink);
     if (status == SPILLKV_OK) {
         *value_out = sink.buffer;
         *value_size_out = sink.value_size;
@@ -137,32 +169,125 @@ spillkv_status spillkv_get_copy(spillkv *kv, const void *key, size_t key_size, v
     return status;
 }
 
+spillkv_status spillkv_get_copy(spillkv *kv, const void *key, size_t key_size, void **value_out,
+                                size_t *value_size_out)
+{
+    return get_copy(kv, key, key_size, value_out, value_size_out, false);
+}
+
+spillkv_status spillkv_try_get_copy(spillkv *kv, const void *key, size_t key_size, void **value_out,
+                                    size_t *value_size_out)
+{
+    return get_copy(kv, key, key_size, value_out, value_size_out, true);
+}
+
 void spillkv_free(void *value)
 {
     skv_free(value);
 }
 
-spillkv_status spillkv_del(spillkv *kv, const void *key, size_t key_size)
+/** A pin names the shard in the upper half of a word, the segment in the lower. */
+#define PIN_SHARD_SHIFT 32
+
+static inline spillkv_status pin(spillkv *kv, const void *key, size_t key_size,
+                                 spillkv_pinned *pinned, bool nowait)
+{
+    if (pinned != NULL) {
+        *pinned = (spillkv_pinned){0};
+    }
+    spillkv_status status = check_key(kv, key, key_size);
+    if (SKV_UNLIKELY(status != SPILLKV_OK)) {
+        return status;
+    }
+    if (SKV_UNLIKELY(pinned == NULL)) {
+        return SPILLKV_EINVAL;
+    }
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
+    struct skv_pin made;
+    status = skv_engine_pin(kv, &hashed, &made);
+    if (status == SPILLKV_OK) {
+        const uint64_t shard = hashed.hash >> 1 >> kv->shard_shift;
+        pinned->value = made.value;
+        pinned->value_size = made.value_size;
+        pinned->reserved[0] = shard << PIN_SHARD_SHIFT | made.segment;
+    }
+    return status;
+}
+
+spillkv_status spillkv_pin(spillkv *kv, const void *key, size_t key_size, spillkv_pinned *pinned)
+{
+    return pin(kv, key, key_size, pinned, false);
+}
+
+spillkv_status spillkv_try_pin(spillkv *kv, const void *key, size_t key_size,
+                               spillkv_pinned *pinned)
+{
+    return pin(kv, key, key_size, pinned, true);
+}
+
+spillkv_status spillkv_unpin(spillkv *kv, spillkv_pinned *pinned)
+{
+    const spillkv_status status = check_store(kv);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    if (pinned == NULL || pinned->reserved[0] >> PIN_SHARD_SHIFT >= kv->shard_count) {
+        return SPILLKV_EINVAL;
+    }
+    const struct skv_pin made = {
+        .value = pinned->value,
+        .value_size = pinned->value_size,
+        .segment = (uint32_t)pinned->reserved[0],
+    };
+    const spillkv_status unpinned =
+        skv_shard_unpin(kv->shards[pinned->reserved[0] >> PIN_SHARD_SHIFT], &made);
+    if (unpinned == SPILLKV_OK) {
+        *pinned = (spillkv_pinned){0};
+    }
+    return unpinned;
+}
+
+static spillkv_status del(spillkv *kv, const void *key, size_t key_size, bool nowait)
 {
     const spillkv_status status = check_key(kv, key, key_size);
     if (status != SPILLKV_OK) {
         return status;
     }
-    const struct skv_key hashed = skv_engine_key(kv, key, key_size);
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
     struct skv_shard *const shard = skv_engine_shard(kv, hashed.hash);
     const spillkv_status deleted = skv_shard_del(shard, &hashed);
     skv_spillers_nudge_compaction(&kv->spillers, shard);
     return deleted;
 }
 
-spillkv_status spillkv_has(spillkv *kv, const void *key, size_t key_size)
+spillkv_status spillkv_del(spillkv *kv, const void *key, size_t key_size)
+{
+    return del(kv, key, key_size, false);
+}
+
+spillkv_status spillkv_try_del(spillkv *kv, const void *key, size_t key_size)
+{
+    return del(kv, key, key_size, true);
+}
+
+static spillkv_status has(spillkv *kv, const void *key, size_t key_size, bool nowait)
 {
     const spillkv_status status = check_key(kv, key, key_size);
     if (status != SPILLKV_OK) {
         return status;
     }
-    const struct skv_key hashed = skv_engine_key(kv, key, key_size);
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
     return skv_shard_has(skv_engine_shard(kv, hashed.hash), &hashed);
+}
+
+spillkv_status spillkv_has(spillkv *kv, const void *key, size_t key_size)
+{
+    return has(kv, key, key_size, false);
+}
+
+spillkv_status spillkv_try_has(spillkv *kv, const void *key, size_t key_size)
+{
+    return has(kv, key, key_size, true);
 }
 
 spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out)

@@ -11,6 +11,8 @@ const char *spillkv_strerror(spillkv_status status)
         return "no such key";
     case SPILLKV_TOO_SMALL:
         return "the buffer is too small for the value";
+    case SPILLKV_WOULD_BLOCK:
+        return "the disk or memory would have to be waited for";
     case SPILLKV_EINVAL:
         return "invalid argument";
     case SPILLKV_ENOMEM:
@@ -24,7 +26,7 @@ const char *spillkv_strerror(spillkv_status status)
     case SPILLKV_ECORRUPT:
         return "a shard file is damaged";
     case SPILLKV_EBUSY:
-        return "the directory is in use by another store";
+        return "in use: the directory by another store, or the store by a pinned value";
     case SPILLKV_EFOREIGN:
         return "the directory holds a file that is not ours";
     case SPILLKV_EFORKED:

@@ -154,6 +154,11 @@ spillkv_status skv_engine_open(const spillkv_options *options, spillkv **kv_out)
 
 spillkv_status skv_engine_close(spillkv *kv)
 {
+    for (uint32_t i = 0; i < kv->shard_count; i++) {
+        if (skv_shard_pinned(kv->shards[i]) != 0) {
+            return SPILLKV_EBUSY;
+        }
+    }
     skv_spillers_fini(&kv->spillers);
     spillkv_status status = close_shards(kv);
     const spillkv_status directory = skv_directory_close(&kv->directory);
@@ -170,6 +175,9 @@ static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct
     const uint64_t size = key->size + value_size;
     if (SKV_UNLIKELY(size > atomic_load_explicit(&kv->large_bytes, memory_order_relaxed)) &&
         kv->mode == SKV_SHARD_SPILL) {
+        if (key->nowait) {
+            return SPILLKV_WOULD_BLOCK;
+        }
         return skv_shard_set_on_disk(shard, key, value, value_size);
     }
     const uint64_t refusals = skv_budget_refusals(&kv->budget);
@@ -178,12 +186,43 @@ static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct
                                                                                    : status;
 }
 
+/** What a set or pin that the budget refuses goes through. */
+struct making_room {
+    uint64_t goal;   /* bytes to free at a time */
+    uint64_t wanted; /* bytes of room with which it should succeed */
+    uint32_t vain;   /* so often there was nothing to free */
+};
+
+/** Frees memory, in the caller's own thread. SPILLKV_OK: worth another try. */
+static spillkv_status make_room(spillkv *kv, const struct skv_key *key, struct making_room *making)
+{
+    if (key->nowait && kv->mode == SKV_SHARD_SPILL) {
+        skv_spillers_ask(&kv->spillers, making->wanted);
+        return SPILLKV_WOULD_BLOCK;
+    }
+    atomic_fetch_add_explicit(&kv->helped, 1, memory_order_relaxed);
+    const spillkv_status status = skv_spillers_free(&kv->spillers, making->goal);
+    /* Nothing was left to free because another thread just freed it all: there is room now. */
+    const bool again = status == SPILLKV_EFULL && skv_budget_room(&kv->budget) >= making->wanted &&
+                       ++making->vain < VAIN_MOST;
+    if (SKV_UNLIKELY(status == SPILLKV_OK || again)) {
+        atomic_store_explicit(&kv->reported_full, false, memory_order_relaxed);
+        return SPILLKV_OK;
+    }
+    if (status == SPILLKV_EFULL) {
+        skv_engine_report_full(kv);
+    }
+    return status;
+}
+
 spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void *value,
                               size_t value_size)
 {
     struct skv_shard *const shard = skv_engine_shard(kv, key->hash);
-    const uint64_t wanted = kv->budget.segment_bytes + key->size + value_size;
-    uint32_t vain = 0;
+    struct making_room making = {
+        .goal = kv->budget.segment_bytes,
+        .wanted = kv->budget.segment_bytes + key->size + value_size,
+    };
     if (SKV_UNLIKELY(key->size + value_size >
                      atomic_load_explicit(&kv->most_bytes, memory_order_relaxed))) {
         return SPILLKV_EFULL;
@@ -199,18 +238,37 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
             skv_spillers_nudge_compaction(&kv->spillers, shard);
             return status;
         }
-        atomic_fetch_add_explicit(&kv->helped, 1, memory_order_relaxed);
-        status = skv_spillers_help(&kv->spillers);
-        /* Nothing was left to free because another thread just freed it all: there is room now. */
-        const bool again =
-            status == SPILLKV_EFULL && skv_budget_room(&kv->budget) >= wanted && ++vain < VAIN_MOST;
-        if (SKV_UNLIKELY(status != SPILLKV_OK && !again)) {
-            if (status == SPILLKV_EFULL) {
-                skv_engine_report_full(kv);
-            }
+        status = make_room(kv, key, &making);
+        if (status != SPILLKV_OK) {
             return status;
         }
-        atomic_store_explicit(&kv->reported_full, false, memory_order_relaxed);
+    }
+}
+
+spillkv_status skv_engine_pin(spillkv *kv, const struct skv_key *key, struct skv_pin *pin)
+{
+    struct skv_shard *const shard = skv_engine_shard(kv, key->hash);
+    struct making_room making = {0};
+    for (;;) {
+        const uint64_t refusals = skv_budget_refusals(&kv->budget);
+        spillkv_status status = skv_shard_pin(shard, key, pin);
+        skv_spillers_nudge(&kv->spillers);
+        if (SKV_LIKELY(status != SPILLKV_EFULL)) {
+            return status;
+        }
+        if (skv_budget_refusals(&kv->budget) != refusals) {
+            return SPILLKV_ENOMEM;
+        }
+        making.wanted = kv->budget.segment_bytes + key->size + pin->value_size;
+        making.goal = making.wanted;
+        if (pin->value_size > kv->budget.segment_bytes &&
+            making.wanted > skv_engine_room_most(kv)) {
+            return SPILLKV_EFULL; /* all others would leave for nothing */
+        }
+        status = make_room(kv, key, &making);
+        if (status != SPILLKV_OK) {
+            return status;
+        }
     }
 }
 

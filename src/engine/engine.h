@@ -65,6 +65,8 @@ static inline struct skv_shard *skv_engine_shard(const spillkv *kv, uint64_t has
 
 /** Derives from the budget's goal what else depends on max_mem. */
 void skv_engine_apply_limit(spillkv *kv, uint64_t max_mem);
+/** Bytes that entries could have if all others left RAM. */
+uint64_t skv_engine_room_most(spillkv *kv);
 /** Logs how much max_mem the keys need; once until something was freed again. */
 void skv_engine_report_full(spillkv *kv);
 /** As spillkv_set_max_mem(). */
@@ -75,6 +77,9 @@ SKV_MUST_CHECK spillkv_status skv_engine_set_max_mem(spillkv *kv, uint64_t max_m
 /** As spillkv_set(): makes room for the entry as long as there is room to be made. */
 SKV_MUST_CHECK spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key,
                                              const void *value, size_t value_size);
+/** As spillkv_pin(): makes room for a value that comes back to RAM for it. */
+SKV_MUST_CHECK spillkv_status skv_engine_pin(spillkv *kv, const struct skv_key *key,
+                                             struct skv_pin *pin);
 /** Finishes the sets of a shard that wait for the disk; makes room for them if need be. */
 SKV_MUST_CHECK spillkv_status skv_engine_resolve(spillkv *kv, struct skv_shard *shard);
 void skv_engine_clear(spillkv *kv);

@@ -28,6 +28,24 @@ static uint64_t overhead(spillkv *kv)
            kv->shard_count * skv_shard_least_bytes(kv->shards[0]);
 }
 
+uint64_t skv_engine_room_most(spillkv *kv)
+{
+    const uint64_t limit = atomic_load_explicit(&kv->budget.limit, memory_order_relaxed);
+    const uint64_t stays = overhead(kv) + atomic_load_explicit(&kv->budget.used[SKV_MEMORY_TABLE],
+                                                               memory_order_relaxed);
+    return stays < limit ? limit - stays : 0;
+}
+
+/** A sum over all shards. */
+static uint64_t sum_of(const spillkv *kv, uint64_t (*count)(struct skv_shard *shard))
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < kv->shard_count; i++) {
+        sum += count(kv->shards[i]);
+    }
+    return sum;
+}
+
 void skv_engine_report_full(spillkv *kv)
 {
     if (atomic_exchange_explicit(&kv->reported_full, true, memory_order_relaxed)) {
@@ -39,12 +57,14 @@ void skv_engine_report_full(spillkv *kv)
     const uint64_t slots = used[SKV_MEMORY_TABLE];
     const uint64_t entries = kv->mode == SKV_SHARD_KEEP ? used[SKV_MEMORY_ENTRIES] : 0;
     const uint64_t needed = slots + overhead(kv) + entries;
+    /* Counted as far as can be told without the disk: a set that must not wait may be here. */
     skv_log_write(&kv->log, SPILLKV_LOG_ERROR,
                   "max_mem of %" PRIu64 " bytes is used up: the slots of %" PRIu64
                   " keys take %" PRIu64 ", entries that must stay in memory %" PRIu64
-                  "; so many keys need a max_mem of %" PRIu64,
-                  atomic_load_explicit(&kv->max_mem, memory_order_relaxed), skv_engine_count(kv),
-                  slots, entries, skv_sizes_max_mem(needed + needed / 4));
+                  ", and %" PRIu64 " values are pinned; so many keys need a max_mem of %" PRIu64,
+                  atomic_load_explicit(&kv->max_mem, memory_order_relaxed),
+                  sum_of(kv, skv_shard_count), slots, entries, sum_of(kv, skv_shard_pinned),
+                  skv_sizes_max_mem(needed + needed / 4));
 }
 
 /** What the allocator takes for as much memory as the limit allows. */

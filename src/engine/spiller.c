@@ -91,11 +91,13 @@ spillkv_status skv_spillers_help(struct skv_spillers *spillers)
     return skv_spillers_free(spillers, spillers->budget->segment_bytes);
 }
 
-/** Works until the target is reached. */
+/** Works until the target is reached, and what was asked for. */
 static spillkv_status reach_target(struct skv_spillers *spillers)
 {
+    const uint64_t asked = atomic_exchange_explicit(&spillers->asked, 0, memory_order_relaxed);
     for (;;) {
-        const uint64_t target = atomic_load_explicit(&spillers->target_room, memory_order_relaxed);
+        const uint64_t usual = atomic_load_explicit(&spillers->target_room, memory_order_relaxed);
+        const uint64_t target = usual > asked ? usual : asked;
         const uint64_t room = skv_budget_room(spillers->budget);
         if (room >= target) {
             return SPILLKV_OK;
@@ -166,6 +168,16 @@ void skv_spillers_wake(struct skv_spillers *spillers)
     skv_mutex_unlock(&spillers->lock);
     /* All of them: the one that a signal would choose may be pausing. */
     skv_cond_broadcast(&spillers->wake);
+}
+
+void skv_spillers_ask(struct skv_spillers *spillers, uint64_t bytes)
+{
+    uint64_t asked = atomic_load_explicit(&spillers->asked, memory_order_relaxed);
+    while (asked < bytes &&
+           !atomic_compare_exchange_weak_explicit(&spillers->asked, &asked, bytes,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    skv_spillers_wake(spillers);
 }
 
 void skv_spillers_set_limit(struct skv_spillers *spillers, uint64_t limit)

@@ -42,6 +42,8 @@ struct skv_spillers {
     /* Atomic: set by callers without the lock, so that a hot call pays one load; a spiller clears
        it before it looks at the room, so no wish is lost. */
     _Atomic bool wanted;
+    /* Atomic, relaxed: bytes of room that somebody asked for since a spiller last looked. */
+    _Atomic uint64_t asked;
 };
 
 /** Prepares without threads; false when the system refuses a lock. */
@@ -68,6 +70,9 @@ static inline void skv_spillers_nudge(struct skv_spillers *spillers);
 SKV_MUST_CHECK spillkv_status skv_spillers_help(struct skv_spillers *spillers);
 /** The same, about `goal` bytes, as far as one batch goes. */
 SKV_MUST_CHECK spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal);
+
+/** Has a spiller make room for so many bytes, once, and does not wait for it. */
+void skv_spillers_ask(struct skv_spillers *spillers, uint64_t bytes);
 
 /** Bytes that the spillers keep free under a limit. */
 uint64_t skv_spillers_target(uint64_t limit, size_t segment_bytes);

@@ -92,8 +92,9 @@ static inline size_t skv_entry_parts_bytes(const struct skv_entry_parts *parts)
     return skv_entry_bytes_for(parts->key_size, parts->value_size, parts->copy != SKV_NO_COPY);
 }
 
-/** Writes an entry at `at`, which has room for skv_entry_parts_bytes(). */
-static inline void skv_entry_write(uint8_t *at, const struct skv_entry_parts *parts)
+/** Writes what of an entry comes before its value, which need not be known yet; returns where the
+ *  value goes. */
+static inline uint8_t *skv_entry_write_head(uint8_t *at, const struct skv_entry_parts *parts)
 {
     uint64_t header = skv_header_make(parts->key_size, parts->value_size);
     size_t offset = SKV_ENTRY_HEADER_BYTES;
@@ -104,8 +105,15 @@ static inline void skv_entry_write(uint8_t *at, const struct skv_entry_parts *pa
     }
     memcpy(at, &header, sizeof(header));
     memcpy(at + offset, parts->key, parts->key_size);
+    return at + offset + parts->key_size;
+}
+
+/** Writes an entry at `at`, which has room for skv_entry_parts_bytes(). */
+static inline void skv_entry_write(uint8_t *at, const struct skv_entry_parts *parts)
+{
+    uint8_t *const value = skv_entry_write_head(at, parts);
     if (parts->value_size != 0) {
-        memcpy(at + offset + parts->key_size, parts->value, parts->value_size);
+        memcpy(value, parts->value, parts->value_size);
     }
 }
 

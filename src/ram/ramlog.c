@@ -92,9 +92,9 @@ static void unlink_segment(struct skv_ram *ram, uint32_t number)
     log->used -= segment->used;
 }
 
-/** Fills in a segment's description and links it as the newest of a log. */
-static uint32_t start_segment(struct skv_ram *ram, enum skv_ram_log_name log, struct skv_span span,
-                              uint64_t capacity, enum skv_ram_state state)
+/** Fills in a segment's description. */
+static uint32_t describe_segment(struct skv_ram *ram, struct skv_span span, uint64_t capacity,
+                                 enum skv_ram_state state)
 {
     const uint32_t number = take_number(ram);
     ram->segments[number] = (struct skv_ram_segment){
@@ -105,6 +105,14 @@ static uint32_t start_segment(struct skv_ram *ram, enum skv_ram_log_name log, st
     };
     ram->bases[number] = span.base;
     ram->in_use++;
+    return number;
+}
+
+/** The same, and links it as the newest of a log. */
+static uint32_t start_segment(struct skv_ram *ram, enum skv_ram_log_name log, struct skv_span span,
+                              uint64_t capacity, enum skv_ram_state state)
+{
+    const uint32_t number = describe_segment(ram, span, capacity, state);
     link_newest(ram, number, log);
     return number;
 }
@@ -299,6 +307,22 @@ spillkv_status skv_ram_adopt(struct skv_ram *ram, enum skv_ram_log_name log, voi
     return SPILLKV_OK;
 }
 
+spillkv_status skv_ram_adopt_pinned(struct skv_ram *ram, void *memory, size_t entry_bytes,
+                                    uint32_t *number_out)
+{
+    *number_out = 0;
+    const spillkv_status status = reserve_number(ram);
+    if (status == SPILLKV_OK) {
+        const struct skv_span span = {.base = memory};
+        *number_out = describe_segment(ram, span, entry_bytes, SKV_RAM_DEAD);
+        struct skv_ram_segment *const segment = &ram->segments[*number_out];
+        segment->lone = true;
+        segment->used = entry_bytes;
+        segment->pins = 1;
+    }
+    return status;
+}
+
 void skv_ram_forget(struct skv_ram *ram, uint64_t locator)
 {
     const uint32_t number = skv_ram_segment_of(locator);
@@ -334,6 +358,18 @@ void skv_ram_unpin(struct skv_ram *ram, uint32_t number)
     }
 }
 
+bool skv_ram_is_pinned(const struct skv_ram *ram, uint32_t number, const void *bytes, size_t size)
+{
+    if (number == 0 || number > ram->count) {
+        return false;
+    }
+    const struct skv_ram_segment *const segment = &ram->segments[number];
+    const uintptr_t begin = (uintptr_t)segment->span.base;
+    const uintptr_t at = (uintptr_t)bytes;
+    return segment->state != SKV_RAM_FREE && segment->pins != 0 && at >= begin &&
+           at - begin <= segment->used && size <= segment->used - (at - begin);
+}
+
 uint32_t skv_ram_detach_oldest(struct skv_ram *ram, enum skv_ram_log_name log)
 {
     const uint32_t number = ram->logs[log].oldest;
@@ -354,7 +390,7 @@ uint32_t skv_ram_detach_wasteful(struct skv_ram *ram, uint32_t most, uint64_t le
         const struct skv_ram_segment *const segment = &ram->segments[ram->hand];
         const uint64_t wasted = segment->used - segment->live;
         if ((segment->state == SKV_RAM_OPEN || segment->state == SKV_RAM_SEALED) &&
-            wasted >= least) {
+            wasted >= least && segment->pins == 0) {
             worst = ram->hand;
             least = wasted + 1;
         }
@@ -435,49 +471,4 @@ uint64_t skv_ram_oldest_born(const struct skv_ram *ram)
 uint64_t skv_ram_overhead_bytes(const struct skv_ram *ram)
 {
     return ram->capacity * (sizeof(*ram->bases) + sizeof(*ram->segments));
-}
-
-static uint64_t check_log(const struct skv_ram *ram, enum skv_ram_log_name name)
-{
-    uint64_t used = 0;
-    uint32_t count = 0;
-    uint32_t prev = 0;
-    for (uint32_t i = ram->logs[name].oldest; i != 0; i = ram->segments[i].next) {
-        const struct skv_ram_segment *const segment = &ram->segments[i];
-        SKV_CHECK(segment->prev == prev && segment->log == name);
-        SKV_CHECK(segment->state == SKV_RAM_SEALED ||
-                  (segment->state == SKV_RAM_OPEN && segment->next == 0));
-        used += segment->used;
-        prev = i;
-        count++;
-    }
-    SKV_CHECK(ram->logs[name].newest == prev && ram->logs[name].used == used);
-    return count;
-}
-
-bool skv_ram_check(const struct skv_ram *ram)
-{
-    uint64_t live = 0;
-    uint64_t garbage = 0;
-    uint64_t linked = check_log(ram, SKV_NEWCOMERS) + check_log(ram, SKV_SURVIVORS);
-    uint32_t in_use = 0;
-    for (uint32_t i = 1; i <= ram->count; i++) {
-        const struct skv_ram_segment *const segment = &ram->segments[i];
-        if (segment->state == SKV_RAM_FREE) {
-            continue;
-        }
-        in_use++;
-        SKV_CHECK(segment->live <= segment->used && segment->used <= segment->capacity);
-        SKV_CHECK(ram->bases[i] == segment->span.base && segment->span.base != NULL);
-        if (segment->state == SKV_RAM_DEAD) {
-            SKV_CHECK(segment->pins != 0);
-            continue;
-        }
-        linked -= segment->state != SKV_RAM_EXAMINED;
-        live += segment->live;
-        garbage += segment->used - segment->live;
-    }
-    SKV_CHECK(linked == 0 && in_use == ram->in_use);
-    SKV_CHECK(live == ram->live && garbage == ram->garbage);
-    return true;
 }

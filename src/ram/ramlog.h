@@ -10,8 +10,8 @@
  *     [sealed] <-> [sealed] <-> [sealed] <-> [open]      newcomers
  *     [sealed] <-> [open]                                survivors
  *
- * A pin on a segment keeps its memory and its bytes as they are; a segment that is freed while it
- * is pinned goes when the last pin does.
+ * A pin on a segment keeps its memory and the values in it as they are; a segment that is freed
+ * while it is pinned goes when the last pin does.
  *
  * Knows no slots, no disk and no threads: the caller serialises (the shard's table lock).
  */
@@ -32,6 +32,8 @@
 
 /** Segments held back so that examining can always begin. */
 #define SKV_RAM_SPARES 2
+/** Pins that a segment may have at a time, but for those of copies being made. */
+#define SKV_RAM_PINS_MOST (UINT32_C(1) << 31)
 
 enum skv_ram_log_name {
     SKV_NEWCOMERS,
@@ -44,7 +46,7 @@ enum skv_ram_state {
     SKV_RAM_OPEN,     /* entries are appended to it */
     SKV_RAM_SEALED,   /* full */
     SKV_RAM_EXAMINED, /* taken out of its log; its entries are being spilled or kept */
-    SKV_RAM_DEAD      /* freed, but pinned */
+    SKV_RAM_DEAD      /* freed, but pinned; or made for a pin alone */
 };
 
 struct skv_ram_segment {
@@ -155,10 +157,23 @@ bool skv_ram_may_overwrite(const struct skv_ram *ram, uint64_t locator);
 void skv_ram_pin(struct skv_ram *ram, uint32_t number);
 void skv_ram_unpin(struct skv_ram *ram, uint32_t number);
 
+/** Whether a pin that may last can be added. */
+static inline bool skv_ram_may_pin(const struct skv_ram *ram, uint32_t number)
+{
+    return ram->segments[number].pins < SKV_RAM_PINS_MOST;
+}
+
+/** Whether a segment is pinned and these bytes are in it. Any arguments at all. */
+bool skv_ram_is_pinned(const struct skv_ram *ram, uint32_t number, const void *bytes, size_t size);
+/** As skv_ram_adopt(), for an entry that belongs to no key: in no log, pinned once. */
+SKV_MUST_CHECK spillkv_status skv_ram_adopt_pinned(struct skv_ram *ram, void *memory,
+                                                   size_t entry_bytes, uint32_t *number_out);
+
 /** Takes the oldest segment out of a log to be examined; 0 when the log is empty. */
 uint32_t skv_ram_detach_oldest(struct skv_ram *ram, enum skv_ram_log_name log);
 /**
- * Takes the segment with the most garbage, of the next `most` ones by number, out of its log.
+ * Takes the segment with the most garbage, of the next `most` ones by number, out of its log. Not a
+ * pinned one: to empty it would free nothing yet.
  *
  * @param least  bytes of garbage that it must have
  * @return 0 when none has; the next call goes on where this one ended

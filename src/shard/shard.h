@@ -71,11 +71,12 @@ uint64_t skv_shard_least_bytes(const struct skv_shard *shard);
 /** Bytes that an open shard holds apart from segments, SQLite's included; for choosing sizes. */
 uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments);
 
-/** A key with its hash. */
+/** A key with its hash, and what the call that looks for it may do. */
 struct skv_key {
     const void *bytes;
     size_t size;
     uint64_t hash;
+    bool nowait; /* SPILLKV_WOULD_BLOCK, and no change, where the disk would have to be read */
 };
 
 /** Where a get delivers the value. */
@@ -84,6 +85,8 @@ struct skv_sink {
     size_t capacity;
     bool allocate;     /* instead of the buffer: into memory from skv_alloc() at `buffer` */
     bool peek;         /* not a use, and no promotion */
+    bool entry;        /* what has a row of its own comes as an entry in RAM, with its copy word, in
+                          pages charged to the shard's budget at `buffer`; nothing else comes */
     size_t value_size; /* out: set on SPILLKV_OK and SPILLKV_TOO_SMALL, else 0 */
 };
 
@@ -103,6 +106,24 @@ SKV_MUST_CHECK spillkv_status skv_shard_set(struct skv_shard *shard, const struc
 SKV_MUST_CHECK spillkv_status skv_shard_set_on_disk(struct skv_shard *shard,
                                                     const struct skv_key *key, const void *value,
                                                     size_t value_size);
+
+/** A value that is pinned. */
+struct skv_pin {
+    const void *value;
+    size_t value_size;
+    uint32_t segment; /* of the shard's RAM */
+};
+
+/**
+ * As spillkv_pin(), but SPILLKV_EFULL only says that the budget gives no memory now for a value of
+ * `value_size` bytes, the one field that is set then: the caller makes room and calls again.
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_pin(struct skv_shard *shard, const struct skv_key *key,
+                                            struct skv_pin *pin);
+/** SPILLKV_EINVAL and no change when nothing of the kind is pinned. */
+spillkv_status skv_shard_unpin(struct skv_shard *shard, const struct skv_pin *pin);
+/** Values pinned by skv_shard_pin(). */
+uint64_t skv_shard_pinned(struct skv_shard *shard);
 
 /** Does for the sets that wait for the disk, if any, what they wait for. Without this what comes
  *  next may miss their keys. Statuses as of a set. */

@@ -85,24 +85,58 @@ static spillkv_status read_exactly(struct skv_store *store, uint64_t place, size
     return got == size ? SPILLKV_OK : SPILLKV_ECORRUPT;
 }
 
-/** Reads and verifies the value of a lone row into the sink, where it has room for it. */
-static spillkv_status read_lone_value(struct skv_store *store, uint64_t place, uint64_t header,
-                                      struct skv_cold *cold)
+/** Has the sink make room for the value of a lone row, and returns where it goes; NULL with
+ *  SPILLKV_OK when the caller's buffer is too small. */
+static spillkv_status make_room(const struct skv_shard *shard, const struct skv_key *key,
+                                uint64_t place, size_t value_size, struct skv_sink *sink,
+                                uint8_t **target_out)
 {
-    struct skv_sink *const sink = cold->sink;
-    const size_t value_size = skv_header_value_size(header);
-    uint8_t *target = sink->buffer;
-    if (sink->allocate) {
-        target = skv_alloc(value_size != 0 ? value_size : 1);
-        if (target == NULL) {
-            return SPILLKV_ENOMEM;
+    *target_out = NULL;
+    if (sink->entry) {
+        const struct skv_entry_parts parts = {
+            .key = key->bytes, .key_size = key->size, .value_size = value_size, .copy = place};
+        sink->buffer =
+            skv_budget_take_pages(shard->budget, SKV_MEMORY_ENTRIES, skv_entry_parts_bytes(&parts));
+        if (sink->buffer == NULL) {
+            return SPILLKV_EFULL;
         }
-    } else if (value_size > sink->capacity) {
-        return SPILLKV_OK;
+        *target_out = skv_entry_write_head(sink->buffer, &parts);
+    } else if (sink->allocate) {
+        sink->buffer = skv_alloc(value_size != 0 ? value_size : 1);
+        *target_out = sink->buffer;
+        return sink->buffer != NULL ? SPILLKV_OK : SPILLKV_ENOMEM;
+    } else if (value_size <= sink->capacity) {
+        *target_out = sink->buffer;
     }
-    const size_t offset = skv_lone_value_offset(skv_header_key_size(header));
+    return SPILLKV_OK;
+}
+
+/** Undoes that. */
+static void give_room(const struct skv_shard *shard, struct skv_sink *sink)
+{
+    if (sink->entry) {
+        skv_budget_give_pages(shard->budget, SKV_MEMORY_ENTRIES, sink->buffer,
+                              skv_entry_bytes(skv_entry_header(sink->buffer)));
+        sink->buffer = NULL;
+    } else if (sink->allocate) {
+        skv_free(sink->buffer);
+        sink->buffer = NULL;
+    }
+}
+
+/** Reads and verifies the value of a lone row into the sink, where it has room for it. */
+static spillkv_status read_lone_value(struct skv_shard *shard, const struct skv_key *key,
+                                      uint64_t place, size_t value_size, struct skv_cold *cold)
+{
+    struct skv_store *const store = shard->store;
+    uint8_t *target;
+    spillkv_status status = make_room(shard, key, place, value_size, cold->sink, &target);
+    if (status != SPILLKV_OK || (target == NULL && value_size != 0)) {
+        return status;
+    }
+    const size_t offset = skv_lone_value_offset(key->size);
     uint32_t checksum;
-    spillkv_status status = read_exactly(store, place, offset, target, value_size);
+    status = read_exactly(store, place, offset, target, value_size);
     if (status == SPILLKV_OK) {
         status = read_exactly(store, place, offset + value_size, &checksum, sizeof(checksum));
     }
@@ -111,12 +145,9 @@ static spillkv_status read_lone_value(struct skv_store *store, uint64_t place, u
         status = SPILLKV_ECORRUPT;
     }
     if (status != SPILLKV_OK) {
-        if (sink->allocate) {
-            skv_free(target);
-        }
+        give_room(shard, cold->sink);
         return status;
     }
-    sink->buffer = target;
     cold->delivered = true;
     cold->value = target;
     return SPILLKV_OK;
@@ -141,7 +172,7 @@ static spillkv_status read_lone_key(struct skv_store *store, uint64_t place, uin
     return checksum == expected ? SPILLKV_OK : SPILLKV_ECORRUPT;
 }
 
-static spillkv_status read_lone(struct skv_store *store, const struct skv_key *key, uint64_t header,
+static spillkv_status read_lone(struct skv_shard *shard, const struct skv_key *key, uint64_t header,
                                 struct skv_cold *cold, struct candidate *candidate)
 {
     const size_t size = skv_lone_value_offset(skv_header_key_size(header));
@@ -152,13 +183,13 @@ static spillkv_status read_lone(struct skv_store *store, const struct skv_key *k
             return SPILLKV_ENOMEM;
         }
     }
-    spillkv_status status = read_lone_key(store, candidate->place, buffer, size);
+    spillkv_status status = read_lone_key(shard->store, candidate->place, buffer, size);
     if (status == SPILLKV_OK) {
         candidate->is_key = skv_header_key_size(header) == key->size &&
                             memcmp(buffer + SKV_ENTRY_HEADER_BYTES, key->bytes, key->size) == 0;
         candidate->value_size = skv_header_value_size(header);
         if (candidate->is_key && cold->sink != NULL) {
-            status = read_lone_value(store, candidate->place, header, cold);
+            status = read_lone_value(shard, key, candidate->place, candidate->value_size, cold);
         }
     }
     if (buffer != cold->bytes) {
@@ -208,7 +239,7 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
     if (status == SPILLKV_OK) {
         const uint64_t header = skv_entry_header(cold->bytes);
         if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
-            status = read_lone(store, key, header, cold, candidate);
+            status = read_lone(shard, key, header, cold, candidate);
             skv_mutex_unlock(&shard->io);
             return status;
         }
@@ -231,11 +262,10 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
 }
 
 /** Forgets a value that was read from a place that is no longer the key's. */
-static void discard_value(struct skv_cold *cold)
+static void discard_value(const struct skv_shard *shard, struct skv_cold *cold)
 {
-    if (cold->delivered && cold->sink->allocate) {
-        skv_free(cold->sink->buffer);
-        cold->sink->buffer = NULL;
+    if (cold->delivered) {
+        give_room(shard, cold->sink);
     }
     cold->delivered = false;
     cold->value = NULL;
@@ -254,6 +284,9 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
         if (SKV_LIKELY(candidate.place == 0)) {
             return damaged && found->slot == NULL ? SPILLKV_ECORRUPT : SPILLKV_OK;
         }
+        if (SKV_UNLIKELY(key->nowait)) {
+            return SPILLKV_WOULD_BLOCK;
+        }
         const uint64_t reuses = shard->space.reuses;
         skv_mutex_unlock(&shard->lock);
 
@@ -271,7 +304,7 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
             found->value_size = candidate.value_size;
             return status;
         }
-        discard_value(cold);
+        discard_value(shard, cold);
         shard->counters.wasted_reads++;
         const bool goes_on = shard->disk_moves == moves && other;
         tried = goes_on ? candidate.place : 0;

@@ -77,9 +77,8 @@ static spillkv_status deliver_cold(const struct skv_cold *cold, struct skv_sink 
     return SPILLKV_OK;
 }
 
-/** Turns a spilled slot into a resident one whose copy on disk stays valid. */
-static void finish_promotion(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
-                             size_t bytes) SKV_REQUIRES(shard->lock)
+void skv_shard_promoted_locked(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
+                               size_t bytes)
 {
     *slot = skv_slot_moved(*slot, false, locator);
     skv_shard_uncount_spilled(shard, bytes);
@@ -95,7 +94,7 @@ static void promote(struct skv_shard *shard, const struct skv_key *key,
 {
     uint64_t locator;
     if (skv_ram_append(&shard->ram, SKV_NEWCOMERS, parts, false, &locator) == SPILLKV_OK) {
-        finish_promotion(shard, slot, locator, key->size + parts->value_size);
+        skv_shard_promoted_locked(shard, slot, locator, key->size + parts->value_size);
     }
 }
 
@@ -119,7 +118,7 @@ static void promote_lone(struct skv_shard *shard, const struct skv_key *key,
     if (slot != NULL &&
         skv_ram_adopt(&shard->ram, SKV_NEWCOMERS, pages, bytes, &locator) == SPILLKV_OK) {
         adopted = true;
-        finish_promotion(shard, slot, locator, key->size + parts->value_size);
+        skv_shard_promoted_locked(shard, slot, locator, key->size + parts->value_size);
     }
     skv_mutex_unlock(&shard->lock);
     if (!adopted) {

@@ -176,7 +176,7 @@ spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key,
     bool others_wait = false;
     const bool accepted = skv_entry_parts_bytes(&parts) <= SKV_INBOX_ENTRY_MOST &&
                           skv_shard_accept(shard, key, &parts, &others_wait);
-    if (SKV_UNLIKELY(others_wait)) {
+    if (SKV_UNLIKELY(others_wait && !key->nowait)) {
         /* One for one, so that they get no more. If it fails it goes on waiting. */
         bool none;
         const spillkv_status status = skv_shard_resolve_oldest(shard, &none);

@@ -146,6 +146,7 @@ struct skv_cold {
  * While it reads it lets go of the lock and holds only io; it comes back to see that the slot is
  * unchanged and the place was not reused, otherwise it starts again. The lock is held at return,
  * on failure too. SPILLKV_ECORRUPT: no slot was found, and one that may be the key's is damaged.
+ * SPILLKV_EFULL: the budget has no room for the entry that the sink wants.
  */
 SKV_MUST_CHECK spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key,
                                              struct skv_cold *cold, struct skv_found *found)
@@ -214,6 +215,13 @@ static inline void skv_shard_use_slot(struct skv_shard *shard, uint64_t *slot)
         *slot = skv_slot_with_policy(*slot, used);
     }
 }
+
+/* shard_get.c */
+
+/** A spilled slot of an entry of `bytes` of key and value is a resident one from now on; its copy
+ *  on disk stays valid. */
+void skv_shard_promoted_locked(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
+                               size_t bytes) SKV_REQUIRES(shard->lock);
 
 /* shard_ops.c */
 

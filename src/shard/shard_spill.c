@@ -154,5 +154,8 @@ spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worke
 spillkv_status skv_shard_try_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
 {
     *worked_out = false;
-    return skv_mutex_trylock(&shard->spill) ? spill(shard, goal, worked_out) : SPILLKV_OK;
+    if (!skv_mutex_trylock(&shard->spill)) {
+        return SPILLKV_OK;
+    }
+    return spill(shard, goal, worked_out);
 }

@@ -38,6 +38,7 @@ static int first_call_not_refused(spillkv *kv)
     void *value = buffer;
     size_t size = 99;
     uint64_t count = 99;
+    spillkv_pinned pinned = {.value = buffer};
     spillkv_stats_data stats;
     spillkv_counters counters;
     memset(&stats, 1, sizeof(stats));
@@ -47,6 +48,14 @@ static int first_call_not_refused(spillkv *kv)
         spillkv_get(kv, "key-00000001", 12, buffer, sizeof(buffer), &size) == SPILLKV_EFORKED,
         size == 0,
         spillkv_get_copy(kv, "key-00000001", 12, &value, &size) == SPILLKV_EFORKED && value == NULL,
+        spillkv_unpin(kv, &pinned) == SPILLKV_EFORKED && pinned.value == buffer,
+        spillkv_pin(kv, "key-00000001", 12, &pinned) == SPILLKV_EFORKED && pinned.value == NULL,
+        spillkv_try_pin(kv, "key-00000001", 12, &pinned) == SPILLKV_EFORKED,
+        spillkv_try_set(kv, "key-00000001", 12, "value", 5) == SPILLKV_EFORKED,
+        spillkv_try_get(kv, "key-00000001", 12, buffer, sizeof(buffer), NULL) == SPILLKV_EFORKED,
+        spillkv_try_get_copy(kv, "key-00000001", 12, &value, &size) == SPILLKV_EFORKED,
+        spillkv_try_del(kv, "key-00000001", 12) == SPILLKV_EFORKED,
+        spillkv_try_has(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_del(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_has(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_count(kv, &count) == SPILLKV_EFORKED && count == 0,

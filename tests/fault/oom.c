@@ -118,6 +118,21 @@ static void get(struct scene *scene, uint32_t number)
     }
 }
 
+static void pin(struct scene *scene, uint32_t number)
+{
+    const struct model_entry *const entry = &scene->model.entries[number];
+    const size_t key_size = model_key(number, scene->key);
+    spillkv_pinned pinned;
+    const spillkv_status status = spillkv_pin(scene->kv, scene->key, key_size, &pinned);
+    if (status == SPILLKV_NOT_FOUND) {
+        cr_assert(!entry->present);
+    } else if (is_fine(scene, status)) {
+        cr_assert(entry->present && pinned.value_size == entry->size);
+        cr_assert(model_value_is(number, entry->version, pinned.value, entry->size));
+        cr_assert_eq(spillkv_unpin(scene->kv, &pinned), SPILLKV_OK);
+    }
+}
+
 static void del(struct scene *scene, uint32_t number)
 {
     const size_t key_size = model_key(number, scene->key);
@@ -150,6 +165,7 @@ static void use_all(struct scene *scene)
     }
     for (uint32_t i = 0; i < NUMBERS; i += 3) {
         get(scene, i);
+        pin(scene, (i + 50) % NUMBERS);
         set(scene, i / 2, size_of(i));
     }
     (void)is_fine(scene, spillkv_each(scene->kv, visit, scene));

@@ -28,6 +28,17 @@ struct setting {
     unsigned tag_bits;     /* not 0: groups so few, and tags cut so short */
 };
 
+/* A value that is pinned for some steps. */
+struct held {
+    spillkv_pinned pinned; /* none when its value is NULL */
+    uint32_t number;
+    uint64_t version;
+    size_t size;
+};
+
+#define HELD      4
+#define HELD_SIZE ((size_t)2000) /* larger ones could hold all memory */
+
 struct run {
     const struct setting *setting;
     struct tempdir dir;
@@ -39,6 +50,7 @@ struct run {
     uint8_t *value;
     bool drops;
     bool *visited;
+    struct held held[HELD];
     uint32_t step;
 };
 
@@ -87,8 +99,22 @@ static void open_run(struct run *run, const struct setting *setting)
     cr_assert_eq(spillkv_open(&options, &run->kv), SPILLKV_OK);
 }
 
+/* Ends a pin: its value is still the one that was pinned. */
+static void let_go(struct run *run, struct held *held)
+{
+    if (held->pinned.value != NULL) {
+        cr_assert_eq(held->pinned.value_size, held->size);
+        cr_assert(model_value_is(held->number, held->version, held->pinned.value, held->size),
+                  "step %u: key %u", run->step, held->number);
+        cr_assert_eq(spillkv_unpin(run->kv, &held->pinned), SPILLKV_OK);
+    }
+}
+
 static void close_run(struct run *run)
 {
+    for (uint32_t i = 0; i < HELD; i++) {
+        let_go(run, &run->held[i]);
+    }
     cr_expect_eq(spillkv_close(run->kv), SPILLKV_OK);
     model_fini(&run->model);
     free(run->key);
@@ -106,7 +132,14 @@ static void do_set(struct run *run)
     const size_t key_size = model_key(number, run->key);
     run->version++;
     model_value(number, run->version, run->value, size);
-    const spillkv_status status = spillkv_set(run->kv, run->key, key_size, run->value, size);
+    spillkv_status status = SPILLKV_WOULD_BLOCK;
+    if (dice(run, 3) == 0) {
+        status = spillkv_try_set(run->kv, run->key, key_size, run->value, size);
+        cr_assert(run->setting->spills || status != SPILLKV_WOULD_BLOCK);
+    }
+    if (status == SPILLKV_WOULD_BLOCK) {
+        status = spillkv_set(run->kv, run->key, key_size, run->value, size);
+    }
     if (status == SPILLKV_OK) {
         model_set(&run->model, number, run->version, size);
     } else {
@@ -169,6 +202,68 @@ static void do_get_copy(struct run *run)
         cr_assert_null(value);
     }
     spillkv_free(value);
+}
+
+static void do_pin(struct run *run)
+{
+    struct held *const held = &run->held[dice(run, HELD)];
+    const uint32_t number = any_number(run);
+    const size_t key_size = model_key(number, run->key);
+    const struct model_entry *const entry = &run->model.entries[number];
+    let_go(run, held);
+    const spillkv_status status = spillkv_pin(run->kv, run->key, key_size, &held->pinned);
+    if (status == SPILLKV_EFULL) {
+        cr_assert(run->setting->spills && entry->present && entry->size > HELD_SIZE, "step %u",
+                  run->step);
+        return;
+    }
+    held->number = number;
+    held->version = entry->version;
+    held->size = entry->size;
+    if (is_there(run, number, status) && held->size > HELD_SIZE) {
+        let_go(run, held);
+    }
+}
+
+/* The calls that do not wait: either they answer as the others, or nothing has happened. */
+static void do_try(struct run *run)
+{
+    const uint32_t number = any_number(run);
+    const size_t key_size = model_key(number, run->key);
+    const uint32_t kind = dice(run, 4);
+    size_t size = 0;
+    void *copy = NULL;
+    spillkv_pinned pinned = {0};
+    spillkv_status status;
+    switch (kind) {
+    case 0:
+        status = spillkv_try_get(run->kv, run->key, key_size, run->value, VALUE_MOST, &size);
+        break;
+    case 1:
+        status = spillkv_try_get_copy(run->kv, run->key, key_size, &copy, &size);
+        break;
+    case 2:
+        status = spillkv_try_pin(run->kv, run->key, key_size, &pinned);
+        size = pinned.value_size;
+        break;
+    default:
+        status = spillkv_try_del(run->kv, run->key, key_size);
+    }
+    if (status == SPILLKV_WOULD_BLOCK) {
+        cr_assert(run->setting->spills);
+        return;
+    }
+    if (is_there(run, number, status) && kind < 3) {
+        const void *const held = copy != NULL ? copy : pinned.value;
+        expect_value(run, number, held != NULL ? held : run->value, size);
+    }
+    if (kind == 3) {
+        model_del(&run->model, number);
+    }
+    if (pinned.value != NULL) {
+        cr_assert_eq(spillkv_unpin(run->kv, &pinned), SPILLKV_OK);
+    }
+    spillkv_free(copy);
 }
 
 static void do_del(struct run *run)
@@ -244,10 +339,14 @@ static void do_step(struct run *run)
     const uint32_t kind = dice(run, 100000);
     if (kind < 50000) {
         do_set(run);
-    } else if (kind < 75000) {
+    } else if (kind < 67000) {
         do_get(run);
-    } else if (kind < 85000) {
+    } else if (kind < 75000) {
         do_get_copy(run);
+    } else if (kind < 80000) {
+        do_pin(run);
+    } else if (kind < 85000) {
+        do_try(run);
     } else if (kind < 92000) {
         do_del(run);
     } else if (kind < 99000) {

@@ -5,13 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 12
-
-static void make_key(char *key, uint32_t number)
+void kv_make_key(char *key, uint32_t number)
 {
-    char text[KEY_BYTES + 1];
+    char text[KV_KEY + 1];
     snprintf(text, sizeof(text), "key-%08u", number % 100000000);
-    memcpy(key, text, KEY_BYTES);
+    memcpy(key, text, KV_KEY);
 }
 
 void kv_options(struct kv_test *test)
@@ -83,11 +81,11 @@ void kv_make_value(uint8_t *value, size_t size, uint32_t number, uint32_t versio
 
 spillkv_status kv_set(spillkv *kv, uint32_t number, uint32_t version, size_t size)
 {
-    char key[KEY_BYTES];
+    char key[KV_KEY];
     uint8_t small[1024];
     uint8_t *const value = size <= sizeof(small) ? small : malloc(size);
     cr_assert_not_null(value);
-    make_key(key, number);
+    kv_make_key(key, number);
     kv_make_value(value, size, number, version);
     const spillkv_status status = spillkv_set(kv, key, sizeof(key), value, size);
     if (value != small) {
@@ -96,38 +94,71 @@ spillkv_status kv_set(spillkv *kv, uint32_t number, uint32_t version, size_t siz
     return status;
 }
 
-int kv_get(spillkv *kv, uint32_t number, uint32_t version, size_t size)
+bool kv_value_is(const void *value, size_t got, uint32_t number, uint32_t version, size_t size)
 {
-    char key[KEY_BYTES];
-    void *value = NULL;
-    size_t got = 0;
-    make_key(key, number);
-    int status = spillkv_get_copy(kv, key, sizeof(key), &value, &got);
-    if (status != SPILLKV_OK) {
-        return value == NULL && got == 0 ? status : KV_WRONG;
+    if (value == NULL || got != size) {
+        return false;
     }
     uint8_t *const wanted = malloc(size + 1);
     cr_assert_not_null(wanted);
     kv_make_value(wanted, size, number, version);
-    if (value == NULL || got != size || memcmp(value, wanted, size) != 0) {
+    const bool is = memcmp(value, wanted, size) == 0;
+    free(wanted);
+    return is;
+}
+
+int kv_get(spillkv *kv, uint32_t number, uint32_t version, size_t size)
+{
+    char key[KV_KEY];
+    void *value = NULL;
+    size_t got = 0;
+    kv_make_key(key, number);
+    int status = spillkv_get_copy(kv, key, sizeof(key), &value, &got);
+    if (status != SPILLKV_OK) {
+        return value == NULL && got == 0 ? status : KV_WRONG;
+    }
+    if (!kv_value_is(value, got, number, version, size)) {
         status = KV_WRONG;
     }
-    free(wanted);
     spillkv_free(value);
     return status;
 }
 
+spillkv_status kv_pin(spillkv *kv, uint32_t number, spillkv_pinned *pinned)
+{
+    char key[KV_KEY];
+    kv_make_key(key, number);
+    return spillkv_pin(kv, key, sizeof(key), pinned);
+}
+
+void kv_unpin(spillkv *kv, spillkv_pinned *pinned)
+{
+    KV_OK(spillkv_unpin(kv, pinned));
+    cr_assert(kv_pinned_is_none(pinned));
+}
+
+bool kv_pinned_is(const spillkv_pinned *pinned, uint32_t number, uint32_t version, size_t size)
+{
+    return kv_value_is(pinned->value, pinned->value_size, number, version, size);
+}
+
+bool kv_pinned_is_none(const spillkv_pinned *pinned)
+{
+    const spillkv_pinned none = {0};
+    return memcmp(pinned, &none, sizeof(none)) == 0;
+}
+
 spillkv_status kv_del(spillkv *kv, uint32_t number)
 {
-    char key[KEY_BYTES];
-    make_key(key, number);
+    char key[KV_KEY];
+    kv_make_key(key, number);
     return spillkv_del(kv, key, sizeof(key));
 }
 
 spillkv_status kv_has(spillkv *kv, uint32_t number)
 {
-    char key[KEY_BYTES];
-    make_key(key, number);
+    char key[KV_KEY];
+    kv_make_key(key, number);
     return spillkv_has(kv, key, sizeof(key));
 }
 
@@ -163,11 +194,11 @@ uint64_t kv_count(spillkv *kv)
 
 bool kv_get_reads_disk(spillkv *kv, uint32_t number)
 {
-    char key[KEY_BYTES];
+    char key[KV_KEY];
     void *value;
     size_t size;
     const uint64_t before = kv_stats(kv).total.spilled_reads;
-    make_key(key, number);
+    kv_make_key(key, number);
     KV_OK(spillkv_get_copy(kv, key, sizeof(key), &value, &size));
     spillkv_free(value);
     return kv_stats(kv).total.spilled_reads != before;

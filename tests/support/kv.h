@@ -69,6 +69,10 @@ void kv_remove(struct kv_test *test);
 
 void kv_check(bool condition, const char *text, const char *file, int line);
 
+/** Size of every key, and the key "key-NNNNNNNN" of a number. */
+#define KV_KEY ((size_t)12)
+void kv_make_key(char *key, uint32_t number);
+
 /** Fills a value that depends on number, version and size, in its first bytes too. */
 void kv_make_value(uint8_t *value, size_t size, uint32_t number, uint32_t version);
 
@@ -76,6 +80,13 @@ void kv_make_value(uint8_t *value, size_t size, uint32_t number, uint32_t versio
 spillkv_status kv_set(spillkv *kv, uint32_t number, uint32_t version, size_t size);
 /** Reads the key and compares; what is not SPILLKV_OK, or KV_WRONG when the value is wrong. */
 int kv_get(spillkv *kv, uint32_t number, uint32_t version, size_t size);
+/** Whether bytes that were read are the value of that number, version and size. */
+bool kv_value_is(const void *value, size_t got, uint32_t number, uint32_t version, size_t size);
+spillkv_status kv_pin(spillkv *kv, uint32_t number, spillkv_pinned *pinned);
+/** Unpins; fails the test unless that succeeds and leaves nothing of the pin. */
+void kv_unpin(spillkv *kv, spillkv_pinned *pinned);
+bool kv_pinned_is(const spillkv_pinned *pinned, uint32_t number, uint32_t version, size_t size);
+bool kv_pinned_is_none(const spillkv_pinned *pinned);
 spillkv_status kv_del(spillkv *kv, uint32_t number);
 spillkv_status kv_has(spillkv *kv, uint32_t number);
 

@@ -106,6 +106,20 @@ Test(spillers, nudge_wakes_a_thread_that_works_until_the_target)
     }
 }
 
+Test(spillers, room_that_was_asked_for_is_made_though_it_is_more_than_the_target)
+{
+    const uint64_t asked = 4 * atomic_load(&spillers.target_room);
+    const uint32_t count = fill_without_spilling();
+    cr_assert(skv_spillers_start(&spillers, 1));
+    skv_spillers_ask(&spillers, asked);
+    while (skv_budget_room(&one.budget) < asked) {
+        (void)sched_yield();
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        cr_expect_eq(one_shard_peek(&one, i, 1, 100), SPILLKV_OK);
+    }
+}
+
 Test(spillers, nudge_does_nothing_while_there_is_room)
 {
     cr_assert_eq(one_shard_set(&one, 1, 1, 100), SPILLKV_OK);

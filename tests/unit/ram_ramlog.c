@@ -146,6 +146,38 @@ Test(ramlog, pinned_segment_is_dead_until_its_last_pin_goes)
     cr_expect_eq(ram.in_use, 1);
 }
 
+Test(ramlog, pins_that_may_last_leave_room_for_those_of_copies)
+{
+    const uint32_t segment = skv_ram_segment_of(ramlog_append(SKV_NEWCOMERS, 1));
+    cr_expect(skv_ram_may_pin(&ram, segment));
+    ram.segments[segment].pins = SKV_RAM_PINS_MOST - 1;
+    cr_expect(skv_ram_may_pin(&ram, segment));
+    skv_ram_pin(&ram, segment);
+    cr_expect_not(skv_ram_may_pin(&ram, segment));
+    skv_ram_pin(&ram, segment);
+    cr_expect_gt(ram.segments[segment].pins, SKV_RAM_PINS_MOST, "a copy can still be made");
+    ram.segments[segment].pins = 0;
+}
+
+Test(ramlog, only_bytes_in_a_pinned_segment_are_pinned)
+{
+    const uint64_t locator = ramlog_append(SKV_NEWCOMERS, 1);
+    const uint32_t segment = skv_ram_segment_of(locator);
+    const uint8_t *const entry = skv_ram_at(&ram, locator);
+    cr_expect_not(skv_ram_is_pinned(&ram, segment, entry, ENTRY));
+    skv_ram_pin(&ram, segment);
+    cr_expect(skv_ram_is_pinned(&ram, segment, entry, ENTRY));
+    cr_expect(skv_ram_is_pinned(&ram, segment, entry + ENTRY, 0), "an empty value at the end");
+    cr_expect_not(skv_ram_is_pinned(&ram, segment, entry + ENTRY, 1));
+    cr_expect_not(skv_ram_is_pinned(&ram, segment, entry - 1, 1));
+    cr_expect_not(skv_ram_is_pinned(&ram, segment, entry, SIZE_MAX));
+    cr_expect_not(skv_ram_is_pinned(&ram, segment, NULL, 0));
+    cr_expect_not(skv_ram_is_pinned(&ram, 0, entry, 1));
+    cr_expect_not(skv_ram_is_pinned(&ram, segment + 1, entry, 1));
+    cr_expect_not(skv_ram_is_pinned(&ram, UINT32_MAX, entry, 1));
+    skv_ram_unpin(&ram, segment);
+}
+
 Test(ramlog, number_of_a_dead_segment_is_not_given_out)
 {
     uint64_t locators[PER_SEGMENT];
@@ -269,13 +301,49 @@ Test(ramlog, wasteful_one_is_looked_for_among_some_at_a_time)
     cr_expect(skv_ram_check(&ram));
 }
 
-static uint64_t adopt(enum skv_ram_log_name log, uint32_t number, size_t bytes)
+Test(ramlog, wasteful_one_is_not_pinned)
 {
-    uint64_t locator;
+    uint32_t numbers[2];
+    append_wasteful((uint32_t[]){8, 6}, 2, numbers);
+    skv_ram_pin(&ram, numbers[0]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[1]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), 0);
+    skv_ram_unpin(&ram, numbers[0]);
+    cr_expect_eq(skv_ram_detach_wasteful(&ram, 2, ENTRY), numbers[0]);
+    cr_expect(skv_ram_check(&ram));
+}
+
+static void *pages_of(uint32_t number, size_t bytes)
+{
     void *const pages = skv_budget_take_pages(&budget, SKV_MEMORY_ENTRIES, bytes);
     cr_assert_not_null(pages);
     const struct skv_entry_parts parts = ramlog_parts(number, bytes);
     skv_entry_write(pages, &parts);
+    return pages;
+}
+
+Test(ramlog, entry_adopted_for_a_pin_is_charged_until_it_goes)
+{
+    uint32_t segment;
+    const uint64_t before = atomic_load(&budget.used[SKV_MEMORY_ENTRIES]);
+    void *const pages = pages_of(3, 3000);
+    cr_assert_eq(skv_ram_adopt_pinned(&ram, pages, 3000, &segment), SPILLKV_OK);
+    cr_expect(skv_ram_check(&ram));
+    cr_expect(skv_ram_is_pinned(&ram, segment, pages, 3000));
+    cr_expect_eq(skv_ram_detach_oldest(&ram, SKV_NEWCOMERS), 0, "it is in no log");
+    skv_ram_clear(&ram);
+    cr_expect(ramlog_holds((uint64_t)segment << SKV_RAM_OFFSET_BITS, 3));
+    cr_expect_gt(atomic_load(&budget.used[SKV_MEMORY_ENTRIES]), before);
+    skv_ram_unpin(&ram, segment);
+    cr_expect(skv_ram_check(&ram));
+    cr_expect_eq(ram.in_use, 0);
+    cr_expect_eq(atomic_load(&budget.used[SKV_MEMORY_ENTRIES]), before);
+}
+
+static uint64_t adopt(enum skv_ram_log_name log, uint32_t number, size_t bytes)
+{
+    uint64_t locator;
+    void *const pages = pages_of(number, bytes);
     cr_assert_eq(skv_ram_adopt(&ram, log, pages, bytes, &locator), SPILLKV_OK);
     cr_assert(skv_ram_check(&ram));
     return locator;
