@@ -364,6 +364,23 @@ spillkv_status skv_store_read(struct skv_store *store, uint32_t id, size_t offse
     return status;
 }
 
+/* Returns what the VFS remembers for it, in bytes. Advice: nothing depends on it. */
+static size_t announce(const struct skv_store *store, const uint32_t *ids, uint32_t count)
+{
+    sqlite3_file *file = store->connection.file;
+    struct skv_vfs_rows rows = {.ids = ids, .count = count};
+
+    if (file->pMethods != NULL) {
+        (void)file->pMethods->xFileControl(file, SKV_FCNTL_ANNOUNCE, &rows);
+    }
+    return rows.memory;
+}
+
+void skv_store_announce(struct skv_store *store, const uint32_t *ids, uint32_t count)
+{
+    (void)announce(store, ids, count);
+}
+
 /* Starts a new file in the place of the old one, which lives on nameless until it is closed. */
 static spillkv_status start_anew(struct skv_store *store)
 {
@@ -442,6 +459,7 @@ uint64_t skv_store_memory_bytes(struct skv_store *store)
                                 SQLITE_DBSTATUS_STMT_USED};
     uint64_t bytes = sizeof(*store) + SKV_GATHER_BYTES;
 
+    bytes += announce(store, NULL, 0);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         int used = 0;
         int most = 0;

@@ -13,6 +13,9 @@
 #ifndef SKV_DISK_VFS_H
 #define SKV_DISK_VFS_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <spillkv/spillkv.h>
 
 #include "base/attributes.h"
@@ -34,6 +37,19 @@
 /** File control, to be called before every COMMIT: SQLITE_OK, or why the transaction must be rolled
  *  back instead. */
 #define SKV_FCNTL_COMMIT 0x53504b02
+
+/**
+ * File control: asks the disk for the pages that hold some rows, all at once, and does not wait for
+ * them; argument `struct skv_vfs_rows`. What is not known is not asked for, and nothing is where
+ * the host chose the VFS.
+ */
+#define SKV_FCNTL_ANNOUNCE 0x53504b03
+
+struct skv_vfs_rows {
+    const uint32_t *ids;
+    uint32_t count;
+    size_t memory; /* out: what the VFS remembers of the rows' pages, in bytes */
+};
 
 /** Registers the VFS once in the process. SPILLKV_ESYSTEM when SQLite refuses. Any thread. */
 SKV_MUST_CHECK spillkv_status skv_vfs_register(void);
