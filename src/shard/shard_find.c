@@ -167,9 +167,8 @@ static spillkv_status read_lone(struct skv_store *store, const struct skv_key *k
     return status;
 }
 
-/** Reads the beginning of the entry at a place: all of it, if it is packed. */
-static spillkv_status read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
-                                     size_t *size_out)
+spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
+                                        size_t *size_out)
 {
     const uint32_t id = skv_place_id(place);
     const size_t offset = skv_place_offset(place);
@@ -204,7 +203,7 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
     struct skv_store *const store = shard->store;
     size_t size;
     skv_mutex_lock(&shard->io);
-    spillkv_status status = read_beginning(store, candidate->place, cold->bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, candidate->place, cold->bytes, &size);
     if (status == SPILLKV_OK) {
         const uint64_t header = skv_entry_header(cold->bytes);
         if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
@@ -291,7 +290,7 @@ spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8
     *key_out = NULL;
     *key_size_out = 0;
     skv_mutex_lock(&shard->io);
-    spillkv_status status = read_beginning(store, place, bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, place, bytes, &size);
     const uint64_t header = status == SPILLKV_OK ? skv_entry_header(bytes) : 0;
     const size_t key_size = skv_header_key_size(header);
     const bool lone = (header & SKV_ENTRY_FLAG_LONE) != 0;
