@@ -91,7 +91,7 @@ void skv_engine_many(spillkv *kv, enum skv_many many, const struct skv_job *jobs
         skv_shard_fetch_buckets(runs[i].shard, runs[i].jobs, runs[i].count);
     }
     for (uint32_t i = 0; i < run_count; i++) {
-        skv_shard_fetch_entries(runs[i].shard, runs[i].jobs, runs[i].count);
+        skv_shard_fetch_entries(runs[i].shard, many, runs[i].jobs, runs[i].count);
     }
     for (uint32_t i = 0; i < run_count; i++) {
         runs[i].count = skv_shard_do_resident(runs[i].shard, many, runs[i].jobs, runs[i].count);

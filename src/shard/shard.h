@@ -131,7 +131,8 @@ void skv_shard_fetch_groups(const struct skv_shard *shard, const struct skv_job 
                             uint32_t count);
 void skv_shard_fetch_buckets(const struct skv_shard *shard, const struct skv_job *jobs,
                              uint32_t count);
-void skv_shard_fetch_entries(struct skv_shard *shard, const struct skv_job *jobs, uint32_t count);
+void skv_shard_fetch_entries(struct skv_shard *shard, enum skv_many many,
+                             const struct skv_job *jobs, uint32_t count);
 /**
  * Step 4: does what needs neither the disk nor memory from the budget, under one taking of the
  * lock.

@@ -39,26 +39,37 @@ void skv_shard_fetch_buckets(const struct skv_shard *shard, const struct skv_job
     }
 }
 
-/** Brings the first lines of the entry in RAM nearer that is probably the key's. */
-static void fetch_entry(const struct skv_shard *shard, uint64_t hash) SKV_REQUIRES(shard->lock)
+/** Asks for the first lines of the entry in RAM that is probably the key's, and for what else is
+ *  needed to write there. */
+static SKV_ALWAYS_INLINE void fetch_entry(const struct skv_shard *shard, uint64_t hash, bool writes)
 {
     struct skv_probe probe;
     const uint64_t *const slot = skv_table_first(&shard->table, hash, &probe);
-    if (slot != NULL && !skv_slot_on_disk(*slot)) {
-        const uint8_t *const entry = skv_ram_at(&shard->ram, skv_slot_locator(*slot));
+    if (slot == NULL || skv_slot_on_disk(*slot)) {
+        return;
+    }
+    const uint64_t locator = skv_slot_locator(*slot);
+    const uint8_t *const entry = skv_ram_at(&shard->ram, locator);
+    if (!writes) {
         __builtin_prefetch(entry);
         __builtin_prefetch(entry + SKV_CACHE_LINE);
         __builtin_prefetch(entry + (size_t)2 * SKV_CACHE_LINE);
+        return;
     }
+    __builtin_prefetch(&shard->ram.segments[skv_ram_segment_of(locator)]);
+    __builtin_prefetch(entry, 1);
+    __builtin_prefetch(entry + SKV_CACHE_LINE, 1);
+    __builtin_prefetch(entry + (size_t)2 * SKV_CACHE_LINE, 1);
 }
 
-void skv_shard_fetch_entries(struct skv_shard *shard, const struct skv_job *jobs, uint32_t count)
+void skv_shard_fetch_entries(struct skv_shard *shard, enum skv_many many,
+                             const struct skv_job *jobs, uint32_t count)
 {
     if (!skv_mutex_trylock(&shard->lock)) {
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        fetch_entry(shard, jobs[i].key.hash);
+        fetch_entry(shard, jobs[i].key.hash, many != SKV_MANY_GET);
     }
     skv_mutex_unlock(&shard->lock);
 }
