@@ -14,7 +14,7 @@
 
 #define MICRO_KEY_SIZE   ((size_t)16)
 #define MICRO_VALUE_SIZE ((size_t)100)
-#define MICRO_BATCH_MOST 4096u
+#define MICRO_BATCH_MOST 1024u
 
 struct micro {
     /* Constant after the command line. */
