@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "disk/schema.h"
-#include "disk/segment.h"
 
 #define LEAF_OF_TABLE 0x0d
 #define HEADER_BYTES  8
 #define COUNT_AT      3
+/* A segment, and before it the sizes of this and of the id, which is not in the record. */
+#define SEGMENT_RECORD_BYTES (SKV_SEGMENT_BYTES + 4)
 /* The array grows by a quarter and so much. */
 #define GROWTH_LEAST 256u
 
@@ -77,11 +77,21 @@ void skv_row_pages_learn(struct skv_row_pages *rows, const uint8_t *page, size_t
             return;
         }
         const uint8_t *const after = read_varint(page + offset, page + size, &payload);
-        (void)read_varint(after, page + size, &row);
+        const uint8_t *const record = read_varint(after, page + size, &row);
         if (row == 0 || row > SKV_SEGMENT_ID_MAX || !make_room(rows, (uint32_t)row)) {
             return;
         }
-        rows->pages[row] = (uint32_t)(page_offset / (int64_t)size) + 1;
+        const bool segment =
+            payload == SEGMENT_RECORD_BYTES && payload == (size_t)(page + size - record);
+        const uint32_t number = (uint32_t)(page_offset / (int64_t)size) + 1;
+        rows->pages[row] = number << 1 | segment;
+    }
+}
+
+void skv_row_pages_forget(struct skv_row_pages *rows)
+{
+    if (rows->pages != NULL) {
+        memset(rows->pages, 0, rows->capacity * sizeof(*rows->pages));
     }
 }
 

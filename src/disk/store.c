@@ -197,6 +197,7 @@ static spillkv_status end(struct skv_store *store, int rc)
         /* SQLite leaves the transaction also when the disk fails in this. */
         (void)skv_connection_run(connection, SKV_STATEMENT_ROLLBACK);
     }
+    (void)sqlite3_file_control(connection->db, "main", SKV_FCNTL_FORGET, NULL);
     (void)sqlite3_file_control(connection->db, "main", SKV_FCNTL_SETTLE, NULL);
     return status;
 }
@@ -364,15 +365,28 @@ spillkv_status skv_store_read(struct skv_store *store, uint32_t id, size_t offse
     return status;
 }
 
+static int control(const struct skv_store *store, int op, void *argument)
+{
+    sqlite3_file *file = store->connection.file;
+
+    return file->pMethods != NULL ? file->pMethods->xFileControl(file, op, argument)
+                                  : SQLITE_NOTFOUND;
+}
+
+size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, void *buffer,
+                           size_t size)
+{
+    struct skv_vfs_row_read read = {.id = id, .offset = offset, .buffer = buffer, .size = size};
+
+    return control(store, SKV_FCNTL_READ_ROW, &read) == SQLITE_OK ? read.size : 0;
+}
+
 /* Returns what the VFS remembers for it, in bytes. Advice: nothing depends on it. */
 static size_t announce(const struct skv_store *store, const uint32_t *ids, uint32_t count)
 {
-    sqlite3_file *file = store->connection.file;
     struct skv_vfs_rows rows = {.ids = ids, .count = count};
 
-    if (file->pMethods != NULL) {
-        (void)file->pMethods->xFileControl(file, SKV_FCNTL_ANNOUNCE, &rows);
-    }
+    (void)control(store, SKV_FCNTL_ANNOUNCE, &rows);
     return rows.memory;
 }
 

@@ -87,6 +87,18 @@ SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t i
                                              void *buffer, size_t size, size_t *size_out);
 
 /**
+ * The same for a segment that fills its row, past SQLite: from the page where the row was seen to be
+ * written. One system call and no copy of a whole page: a third of the time or less.
+ *
+ * What was seen last is what is there, but nothing proves that: the caller must be able to tell the
+ * bytes from any others, and call skv_store_read() if they are not right.
+ *
+ * @return bytes read; 0 when the page is not known or cannot be read
+ */
+size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, void *buffer,
+                           size_t size);
+
+/**
  * Asks the disk for some segments that will be read next, all at once, and does not wait for them.
  * The file's pages need not be in the order of the ids.
  *

@@ -38,6 +38,7 @@
 #include "disk/overlay.h"
 #include "disk/row_pages.h"
 #include "disk/schema.h"
+#include "disk/segment.h"
 
 #ifdef SQLITE_IOERR_CORRUPTFS
 #define IOERR_CUT SQLITE_IOERR_CORRUPTFS
@@ -285,6 +286,23 @@ static int file_check_reserved_lock(sqlite3_file *base, int *locked_out)
     return SQLITE_OK;
 }
 
+static int read_row(struct guarded_file *file, struct skv_vfs_row_read *read)
+{
+    const int64_t at = skv_row_pages_segment_at(&file->rows, read->id);
+    const bool on_disk = file->under == NULL && file->failure == SQLITE_OK &&
+                         file->gather.size == 0 && skv_overlay_is_empty(&file->overlay);
+
+    if (at == 0 || !on_disk || read->offset >= SKV_SEGMENT_BYTES) {
+        return SQLITE_NOTFOUND;
+    }
+    if (read->size > SKV_SEGMENT_BYTES - read->offset) {
+        read->size = SKV_SEGMENT_BYTES - read->offset;
+    }
+    return skv_fd_read(file->fd, read->buffer, read->size, at + (int64_t)read->offset) == SQLITE_OK
+               ? SQLITE_OK
+               : SQLITE_NOTFOUND;
+}
+
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
     struct guarded_file *file = guarded(base);
@@ -301,6 +319,13 @@ static int file_control(sqlite3_file *base, int op, void *argument)
         skv_row_pages_announce(&file->rows, file->fd, rows->ids, rows->count);
         rows->memory = skv_row_pages_bytes(&file->rows);
         return SQLITE_OK;
+    }
+    if (op == SKV_FCNTL_FORGET) {
+        skv_row_pages_forget(&file->rows);
+        return SQLITE_OK;
+    }
+    if (op == SKV_FCNTL_READ_ROW) {
+        return read_row(file, argument);
     }
     if (op == SQLITE_FCNTL_SYNC) {
         write_gathered(file);

@@ -51,6 +51,22 @@ struct skv_vfs_rows {
     size_t memory; /* out: what the VFS remembers of the rows' pages, in bytes */
 };
 
+/** File control: a transaction was undone; what was seen of rows since may not be there. */
+#define SKV_FCNTL_FORGET 0x53504b04
+
+/**
+ * File control: reads from a segment's row where it was seen to be written; argument `struct
+ * skv_vfs_row_read`. SQLITE_NOTFOUND where that is not known, or is not on the disk.
+ */
+#define SKV_FCNTL_READ_ROW 0x53504b05
+
+struct skv_vfs_row_read {
+    uint32_t id;
+    size_t offset; /* in the row */
+    void *buffer;
+    size_t size; /* in: wanted; out: read */
+};
+
 /** Registers the VFS once in the process. SPILLKV_ESYSTEM when SQLite refuses. Any thread. */
 SKV_MUST_CHECK spillkv_status skv_vfs_register(void);
 
