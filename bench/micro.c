@@ -32,6 +32,7 @@ static const struct part {
     {"load", micro_load},     {"spill", micro_spill},
     {"cold", micro_cold},     {"table", micro_table},
     {"hot", micro_hot},       {"pin", micro_pin},
+    {"many", micro_many},     {"many-cold", micro_many_cold},
     {"memory", micro_memory}, {"residency", micro_residency},
 };
 
@@ -46,7 +47,7 @@ enum long_option {
 
 static const struct argp_option option_list[] = {
     {"parts", 'P', "LIST", 0,
-     "Parts, comma-separated (load,spill,cold,table,hot,pin,memory,residency)", 1},
+     "Parts, comma-separated (load,spill,cold,table,hot,pin,many,many-cold,memory,residency)", 1},
     {"rounds", 'R', "N", 0, "Rounds of each part; medians are shown (3)", 1},
     {"cpu", 'c', "N", 0, "Run all threads on this processor", 1},
     {"entries", 'n', "N", 0, "Entries of the load and of the table, most keys spilled (10000000)",
@@ -54,6 +55,7 @@ static const struct argp_option option_list[] = {
     {"cold-entries", OPTION_COLD, "N", 0, "Entries that are spilled and read back (2000000)", 2},
     {"hot-entries", OPTION_HOT, "N", 0, "Entries that stay in memory (1000000)", 2},
     {"reads", 'r', "N", 0, "Reads in each measurement of spilled gets (200000)", 2},
+    {"batch", 'b', "N", 0, "Keys in a batch (32)", 2},
     {"max-mem", 'm', "SIZE", 0, "Memory for the load (16 bytes an entry)", 2},
     {"shards", 's', "N", 0, "Shards of the stores (they choose)", 2},
     {"seed", OPTION_SEED, "N", 0, "Other entries (1)", 2},
@@ -141,6 +143,9 @@ static error_t parse_numbers(int key, char *value, struct argp_state *state)
         return 0;
     case 's':
         micro->shards = (uint32_t)arguments_number(state, value, 0, SPILLKV_SHARDS_MAX);
+        return 0;
+    case 'b':
+        micro->batch = (uint32_t)arguments_number(state, value, 1, MICRO_BATCH_MOST);
         return 0;
     case OPTION_SEED:
         micro->seed = arguments_number(state, value, 0, UINT32_MAX);
@@ -256,6 +261,7 @@ int main(int argc, char **argv)
                   .cold_entries = 2000000,
                   .hot_entries = 1000000,
                   .reads = 200000,
+                  .batch = 32,
                   .seed = 1},
         .rounds = 3,
         .cpu = -1,

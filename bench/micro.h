@@ -14,6 +14,7 @@
 
 #define MICRO_KEY_SIZE   ((size_t)16)
 #define MICRO_VALUE_SIZE ((size_t)100)
+#define MICRO_BATCH_MOST 1024u
 
 struct micro {
     /* Constant after the command line. */
@@ -24,6 +25,7 @@ struct micro {
     uint64_t max_mem; /* of the load */
     uint64_t seed;
     uint32_t shards;    /* of the stores; 0: they choose */
+    uint32_t batch;     /* keys in a batch */
     const char *folder; /* where files go; NULL: TMPDIR or /tmp */
     /* Changing. */
     struct figures figures;
@@ -53,5 +55,7 @@ bool micro_hot(struct micro *micro);
 bool micro_pin(struct micro *micro);
 bool micro_memory(struct micro *micro);
 bool micro_residency(struct micro *micro);
+bool micro_many(struct micro *micro);
+bool micro_many_cold(struct micro *micro);
 
 #endif

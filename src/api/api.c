@@ -5,28 +5,18 @@
  */
 #include <string.h>
 
+#include "api/check.h"
 #include "base/alloc.h"
-#include "engine/engine.h"
 
 void spillkv_options_init(spillkv_options *options)
 {
     memset(options, 0, sizeof(*options));
 }
 
-/** What every call on a store checks first. */
-static inline spillkv_status check_store(const spillkv *kv)
-{
-    if (SKV_UNLIKELY(kv == NULL)) {
-        return SPILLKV_EINVAL;
-    }
-    return SKV_UNLIKELY(skv_engine_is_forked(kv)) ? SPILLKV_EFORKED : SPILLKV_OK;
-}
-
 static inline spillkv_status check_key(const spillkv *kv, const void *key, size_t size)
 {
-    const spillkv_status status = check_store(kv);
-    if (SKV_UNLIKELY(status == SPILLKV_OK &&
-                     (key == NULL || size == 0 || size > SPILLKV_KEY_MAX))) {
+    const spillkv_status status = skv_api_check_store(kv);
+    if (SKV_UNLIKELY(status == SPILLKV_OK && !skv_api_is_key(key, size))) {
         return SPILLKV_EINVAL;
     }
     return status;
@@ -64,7 +54,7 @@ spillkv_status spillkv_close(spillkv *kv)
     if (kv == NULL) {
         return SPILLKV_OK;
     }
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     return status != SPILLKV_OK ? status : skv_engine_close(kv);
 }
 
@@ -83,7 +73,7 @@ static inline spillkv_status set(spillkv *kv, const void *key, size_t key_size, 
     if (SKV_UNLIKELY(status != SPILLKV_OK)) {
         return status;
     }
-    if (SKV_UNLIKELY((value == NULL && value_size != 0) || value_size > SPILLKV_VALUE_MAX)) {
+    if (SKV_UNLIKELY(!skv_api_is_value(value, value_size))) {
         return SPILLKV_EINVAL;
     }
     const struct skv_key hashed = make_key(kv, key, key_size, nowait);
@@ -227,7 +217,7 @@ spillkv_status spillkv_try_pin(spillkv *kv, const void *key, size_t key_size,
 
 spillkv_status spillkv_unpin(spillkv *kv, spillkv_pinned *pinned)
 {
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -295,7 +285,7 @@ spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out)
     if (count_out != NULL) {
         *count_out = 0;
     }
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -308,13 +298,13 @@ spillkv_status spillkv_count(spillkv *kv, uint64_t *count_out)
 
 spillkv_status spillkv_set_max_mem(spillkv *kv, uint64_t max_mem)
 {
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     return status != SPILLKV_OK ? status : skv_engine_set_max_mem(kv, max_mem);
 }
 
 spillkv_status spillkv_clear(spillkv *kv)
 {
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status == SPILLKV_OK) {
         skv_engine_clear(kv);
     }
@@ -323,7 +313,7 @@ spillkv_status spillkv_clear(spillkv *kv)
 
 spillkv_status spillkv_each(spillkv *kv, spillkv_visit *visit, void *context)
 {
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -332,7 +322,7 @@ spillkv_status spillkv_each(spillkv *kv, spillkv_visit *visit, void *context)
 
 spillkv_status spillkv_flush(spillkv *kv)
 {
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     return status == SPILLKV_OK ? skv_engine_flush(kv) : status;
 }
 
@@ -341,7 +331,7 @@ spillkv_status spillkv_stats(spillkv *kv, spillkv_stats_data *out)
     if (out != NULL) {
         memset(out, 0, sizeof(*out));
     }
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -357,7 +347,7 @@ spillkv_status spillkv_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters
     if (out != NULL) {
         memset(out, 0, sizeof(*out));
     }
-    const spillkv_status status = check_store(kv);
+    const spillkv_status status = skv_api_check_store(kv);
     if (status != SPILLKV_OK) {
         return status;
     }

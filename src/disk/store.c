@@ -197,6 +197,7 @@ static spillkv_status end(struct skv_store *store, int rc)
         /* SQLite leaves the transaction also when the disk fails in this. */
         (void)skv_connection_run(connection, SKV_STATEMENT_ROLLBACK);
     }
+    (void)sqlite3_file_control(connection->db, "main", SKV_FCNTL_FORGET, NULL);
     (void)sqlite3_file_control(connection->db, "main", SKV_FCNTL_SETTLE, NULL);
     return status;
 }
@@ -364,6 +365,36 @@ spillkv_status skv_store_read(struct skv_store *store, uint32_t id, size_t offse
     return status;
 }
 
+static int control(const struct skv_store *store, int op, void *argument)
+{
+    sqlite3_file *file = store->connection.file;
+
+    return file->pMethods != NULL ? file->pMethods->xFileControl(file, op, argument)
+                                  : SQLITE_NOTFOUND;
+}
+
+size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, void *buffer,
+                           size_t size)
+{
+    struct skv_vfs_row_read read = {.id = id, .offset = offset, .buffer = buffer, .size = size};
+
+    return control(store, SKV_FCNTL_READ_ROW, &read) == SQLITE_OK ? read.size : 0;
+}
+
+/* Returns what the VFS remembers for it, in bytes. Advice: nothing depends on it. */
+static size_t announce(const struct skv_store *store, const uint32_t *ids, uint32_t count)
+{
+    struct skv_vfs_rows rows = {.ids = ids, .count = count};
+
+    (void)control(store, SKV_FCNTL_ANNOUNCE, &rows);
+    return rows.memory;
+}
+
+void skv_store_announce(struct skv_store *store, const uint32_t *ids, uint32_t count)
+{
+    (void)announce(store, ids, count);
+}
+
 /* Starts a new file in the place of the old one, which lives on nameless until it is closed. */
 static spillkv_status start_anew(struct skv_store *store)
 {
@@ -442,6 +473,7 @@ uint64_t skv_store_memory_bytes(struct skv_store *store)
                                 SQLITE_DBSTATUS_STMT_USED};
     uint64_t bytes = sizeof(*store) + SKV_GATHER_BYTES;
 
+    bytes += announce(store, NULL, 0);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         int used = 0;
         int most = 0;

@@ -87,6 +87,26 @@ SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t i
                                              void *buffer, size_t size, size_t *size_out);
 
 /**
+ * The same for a segment that fills its row, past SQLite: from the page where the row was seen to be
+ * written. One system call and no copy of a whole page: a third of the time or less.
+ *
+ * What was seen last is what is there, but nothing proves that: the caller must be able to tell the
+ * bytes from any others, and call skv_store_read() if they are not right.
+ *
+ * @return bytes read; 0 when the page is not known or cannot be read
+ */
+size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, void *buffer,
+                           size_t size);
+
+/**
+ * Asks the disk for some segments that will be read next, all at once, and does not wait for them.
+ * The file's pages need not be in the order of the ids.
+ *
+ * Cost: a system call for each segment: some 300 ns when it is in the page cache already.
+ */
+void skv_store_announce(struct skv_store *store, const uint32_t *ids, uint32_t count);
+
+/**
  * Deletes all rows by starting a new file: SQLite would read every page to empty the old one. On a
  * failure the old file and its rows are still there.
  */
@@ -102,7 +122,7 @@ SKV_MUST_CHECK spillkv_status skv_store_shrink(struct skv_store *store);
 uint64_t skv_store_seed(const struct skv_store *store);
 /** Size of the file in bytes, as of the last write. Any thread, no lock. */
 uint64_t skv_store_file_bytes(const struct skv_store *store);
-/** Memory that the connection holds at the moment (sqlite3_db_status). */
+/** Memory that the connection and its VFS hold at the moment. */
 uint64_t skv_store_memory_bytes(struct skv_store *store);
 /** What SQLite said about the last failure. */
 const char *skv_store_message(const struct skv_store *store);

@@ -18,8 +18,7 @@
  *     the undo will cut it off;
  *   - no transaction begins before the overlay is on the disk (SKV_FCNTL_SETTLE).
  *
- * The only files are databases: journals and temporary tables are in memory, so nothing else can be
- * opened, exists or needs deleting.
+ * The only files are databases: journals and temporary tables are in memory.
  *
  * Invariant: between transactions, file plus overlay is what the last committed one left.
  */
@@ -37,6 +36,9 @@
 #include "disk/fd.h"
 #include "disk/gather.h"
 #include "disk/overlay.h"
+#include "disk/row_pages.h"
+#include "disk/schema.h"
+#include "disk/segment.h"
 
 #ifdef SQLITE_IOERR_CORRUPTFS
 #define IOERR_CUT SQLITE_IOERR_CORRUPTFS
@@ -57,6 +59,7 @@ struct guarded_file {
     sqlite3_int64 start_bytes;  /* of the file when the transaction began */
     struct skv_overlay overlay; /* what the disk refused */
     struct skv_gather gather;   /* new pages of the transaction that are not written yet */
+    struct skv_row_pages rows;  /* what the pages written hold */
 };
 
 static pthread_once_t register_once = PTHREAD_ONCE_INIT;
@@ -148,6 +151,9 @@ static int file_write(sqlite3_file *base, const void *bytes, int size, sqlite3_i
     struct guarded_file *file = guarded(base);
     int rc = SQLITE_IOERR_WRITE;
 
+    if (file->guarded && file->under == NULL && size == SKV_SCHEMA_PAGE_BYTES) {
+        skv_row_pages_learn(&file->rows, bytes, (size_t)size, offset);
+    }
     if (file->guarded && offset >= file->start_bytes && file->failure == SQLITE_OK &&
         skv_overlay_is_empty(&file->overlay)) {
         if (skv_gather_add(&file->gather, offset, bytes, (size_t)size)) {
@@ -241,6 +247,7 @@ static int file_close(sqlite3_file *base)
 
     write_gathered(file);
     skv_gather_fini(&file->gather);
+    skv_row_pages_fini(&file->rows);
     skv_overlay_fini(&file->overlay);
     if (file->under != NULL) {
         rc = file->under->pMethods->xClose(file->under);
@@ -279,6 +286,23 @@ static int file_check_reserved_lock(sqlite3_file *base, int *locked_out)
     return SQLITE_OK;
 }
 
+static int read_row(struct guarded_file *file, struct skv_vfs_row_read *read)
+{
+    const int64_t at = skv_row_pages_segment_at(&file->rows, read->id);
+    const bool on_disk = file->under == NULL && file->failure == SQLITE_OK &&
+                         file->gather.size == 0 && skv_overlay_is_empty(&file->overlay);
+
+    if (at == 0 || !on_disk || read->offset >= SKV_SEGMENT_BYTES) {
+        return SQLITE_NOTFOUND;
+    }
+    if (read->size > SKV_SEGMENT_BYTES - read->offset) {
+        read->size = SKV_SEGMENT_BYTES - read->offset;
+    }
+    return skv_fd_read(file->fd, read->buffer, read->size, at + (int64_t)read->offset) == SQLITE_OK
+               ? SQLITE_OK
+               : SQLITE_NOTFOUND;
+}
+
 static int file_control(sqlite3_file *base, int op, void *argument)
 {
     struct guarded_file *file = guarded(base);
@@ -289,6 +313,19 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     if (op == SKV_FCNTL_COMMIT) {
         file->committing = file->failure == SQLITE_OK;
         return file->failure;
+    }
+    if (op == SKV_FCNTL_ANNOUNCE) {
+        struct skv_vfs_rows *rows = argument;
+        skv_row_pages_announce(&file->rows, file->fd, rows->ids, rows->count);
+        rows->memory = skv_row_pages_bytes(&file->rows);
+        return SQLITE_OK;
+    }
+    if (op == SKV_FCNTL_FORGET) {
+        skv_row_pages_forget(&file->rows);
+        return SQLITE_OK;
+    }
+    if (op == SKV_FCNTL_READ_ROW) {
+        return read_row(file, argument);
     }
     if (op == SQLITE_FCNTL_SYNC) {
         write_gathered(file);

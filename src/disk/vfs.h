@@ -13,6 +13,9 @@
 #ifndef SKV_DISK_VFS_H
 #define SKV_DISK_VFS_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <spillkv/spillkv.h>
 
 #include "base/attributes.h"
@@ -34,6 +37,35 @@
 /** File control, to be called before every COMMIT: SQLITE_OK, or why the transaction must be rolled
  *  back instead. */
 #define SKV_FCNTL_COMMIT 0x53504b02
+
+/**
+ * File control: asks the disk for the pages that hold some rows, all at once, and does not wait for
+ * them; argument `struct skv_vfs_rows`. What is not known is not asked for, and nothing is where
+ * the host chose the VFS.
+ */
+#define SKV_FCNTL_ANNOUNCE 0x53504b03
+
+struct skv_vfs_rows {
+    const uint32_t *ids;
+    uint32_t count;
+    size_t memory; /* out: what the VFS remembers of the rows' pages, in bytes */
+};
+
+/** File control: a transaction was undone; what was seen of rows since may not be there. */
+#define SKV_FCNTL_FORGET 0x53504b04
+
+/**
+ * File control: reads from a segment's row where it was seen to be written; argument `struct
+ * skv_vfs_row_read`. SQLITE_NOTFOUND where that is not known, or is not on the disk.
+ */
+#define SKV_FCNTL_READ_ROW 0x53504b05
+
+struct skv_vfs_row_read {
+    uint32_t id;
+    size_t offset; /* in the row */
+    void *buffer;
+    size_t size; /* in: wanted; out: read */
+};
 
 /** Registers the VFS once in the process. SPILLKV_ESYSTEM when SQLite refuses. Any thread. */
 SKV_MUST_CHECK spillkv_status skv_vfs_register(void);

@@ -72,6 +72,11 @@ void skv_engine_report_full(spillkv *kv);
 /** As spillkv_set_max_mem(). */
 SKV_MUST_CHECK spillkv_status skv_engine_set_max_mem(spillkv *kv, uint64_t max_mem);
 
+/* many.c */
+
+/** Does up to SKV_JOBS_MOST jobs; each item's status says what became of it. */
+void skv_engine_many(spillkv *kv, enum skv_many many, const struct skv_job *jobs, uint32_t count);
+
 /* engine.c */
 
 /** As spillkv_set(): makes room for the entry as long as there is room to be made. */

@@ -124,6 +124,49 @@ SKV_MUST_CHECK spillkv_status skv_shard_pin(struct skv_shard *shard, const struc
 spillkv_status skv_shard_unpin(struct skv_shard *shard, const struct skv_pin *pin);
 /** Values pinned by skv_shard_pin(). */
 uint64_t skv_shard_pinned(struct skv_shard *shard);
+/* Batches: shard_many.c. Keys of one shard are done together, in steps, so that the caller can take
+   each step with all shards before the next one: what a step asked for is there then. */
+
+/** Keys of a batch that are worked on at a time. */
+#define SKV_JOBS_MOST 64u
+
+enum skv_many {
+    SKV_MANY_GET,
+    SKV_MANY_SET,
+    SKV_MANY_DEL
+};
+
+/** What is to be done for one item of a batch. */
+struct skv_job {
+    struct skv_key key;
+    spillkv_item *item; /* arguments checked; its status says what the job came to */
+    /* Private to the steps. */
+    uint64_t place;  /* 0, or where a spilled entry is that may be the key's */
+    uint64_t reuses; /* of the shard's segment ids when that was seen */
+};
+
+/** Steps 1 to 3: bring the keys' groups, their buckets, their entries nearer to the processor. The
+ *  first two take no lock, the third only if it is free. */
+void skv_shard_fetch_groups(const struct skv_shard *shard, const struct skv_job *jobs,
+                            uint32_t count);
+void skv_shard_fetch_buckets(const struct skv_shard *shard, const struct skv_job *jobs,
+                             uint32_t count);
+void skv_shard_fetch_entries(struct skv_shard *shard, enum skv_many many,
+                             const struct skv_job *jobs, uint32_t count);
+/**
+ * Step 4: does what needs neither the disk nor memory from the budget, under one taking of the
+ * lock.
+ *
+ * @return how many jobs are left: they are the first of `jobs` then, jobs of one key in their order
+ */
+uint32_t skv_shard_do_resident(struct skv_shard *shard, enum skv_many many, struct skv_job *jobs,
+                               uint32_t count);
+/** Step 5: sorts what is left by place and asks the disk for it. */
+void skv_shard_announce(struct skv_shard *shard, struct skv_job *jobs, uint32_t count);
+/** Step 6: reads it under one taking of the I/O lock and does it. Returns as step 4: what is left
+ *  is for the functions that do one key at a time, in this order. */
+uint32_t skv_shard_do_spilled(struct skv_shard *shard, enum skv_many many, struct skv_job *jobs,
+                              uint32_t count);
 
 /** Does for the sets that wait for the disk, if any, what they wait for. Without this what comes
  *  next may miss their keys. Statuses as of a set. */

@@ -198,12 +198,33 @@ static spillkv_status read_lone(struct skv_shard *shard, const struct skv_key *k
     return status;
 }
 
-/** Reads the beginning of the entry at a place: all of it, if it is packed. */
-static spillkv_status read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
-                                     size_t *size_out)
+/** Reads a packed entry from where its segment was seen to be written. False unless its checksum,
+ *  which is seeded with its place, says that it is there: else SQLite knows better. */
+static bool read_seen(struct skv_store *store, uint64_t place, uint8_t *buffer, size_t *size_out)
 {
     const uint32_t id = skv_place_id(place);
     const size_t offset = skv_place_offset(place);
+    const uint64_t seed = skv_store_seed(store);
+    struct skv_packed packed;
+    size_t size = skv_store_read_seen(store, id, offset, buffer, FIRST_READ);
+    spillkv_status status = skv_segment_unpack(buffer, size, seed, place, &packed);
+    if (status == SPILLKV_TOO_SMALL) {
+        size = skv_store_read_seen(store, id, offset, buffer,
+                                   skv_packed_bytes(packed.key_size, packed.value_size));
+        status = skv_segment_unpack(buffer, size, seed, place, &packed);
+    }
+    *size_out = size;
+    return status == SPILLKV_OK;
+}
+
+spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
+                                        size_t *size_out)
+{
+    const uint32_t id = skv_place_id(place);
+    const size_t offset = skv_place_offset(place);
+    if (SKV_LIKELY(read_seen(store, place, buffer, size_out))) {
+        return SPILLKV_OK;
+    }
     spillkv_status status = skv_store_read(store, id, offset, buffer, FIRST_READ, size_out);
     if (status != SPILLKV_OK) {
         return status;
@@ -235,7 +256,7 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
     struct skv_store *const store = shard->store;
     size_t size;
     skv_mutex_lock(&shard->io);
-    spillkv_status status = read_beginning(store, candidate->place, cold->bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, candidate->place, cold->bytes, &size);
     if (status == SPILLKV_OK) {
         const uint64_t header = skv_entry_header(cold->bytes);
         if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
@@ -324,7 +345,7 @@ spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8
     *key_out = NULL;
     *key_size_out = 0;
     skv_mutex_lock(&shard->io);
-    spillkv_status status = read_beginning(store, place, bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, place, bytes, &size);
     const uint64_t header = status == SPILLKV_OK ? skv_entry_header(bytes) : 0;
     const size_t key_size = skv_header_key_size(header);
     const bool lone = (header & SKV_ENTRY_FLAG_LONE) != 0;

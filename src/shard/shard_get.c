@@ -87,10 +87,8 @@ void skv_shard_promoted_locked(struct skv_shard *shard, uint64_t *slot, uint64_t
     skv_shard_note_miss_locked(shard);
 }
 
-/** Appends the entry that was just read to the newcomers. Where there is no room now it stays where
- * it is: the value was read all the same. */
-static void promote(struct skv_shard *shard, const struct skv_key *key,
-                    const struct skv_entry_parts *parts, uint64_t *slot) SKV_REQUIRES(shard->lock)
+void skv_shard_promote_locked(struct skv_shard *shard, const struct skv_key *key,
+                              const struct skv_entry_parts *parts, uint64_t *slot)
 {
     uint64_t locator;
     if (skv_ram_append(&shard->ram, SKV_NEWCOMERS, parts, false, &locator) == SPILLKV_OK) {
@@ -146,7 +144,7 @@ static spillkv_status get_cold(struct skv_shard *shard, const struct skv_key *ke
         shard->counters.spilled_reads++;
         skv_shard_use_slot(shard, found->slot);
         if (promotes && !lone) {
-            promote(shard, key, &parts, found->slot);
+            skv_shard_promote_locked(shard, key, &parts, found->slot);
         }
     }
     skv_mutex_unlock(&shard->lock);

@@ -112,10 +112,9 @@ spillkv_status skv_shard_put_locked(struct skv_shard *shard, const struct skv_ke
     return found->slot != NULL ? replace(shard, key, found, put) : insert_new(shard, key, put);
 }
 
-/** Puts what was found its way, and takes the key's older sets out of the inbox. */
-static spillkv_status finish_set(struct skv_shard *shard, const struct skv_key *key,
-                                 const struct skv_found *found, struct skv_put *put,
-                                 uint64_t number) SKV_REQUIRES(shard->lock)
+spillkv_status skv_shard_finish_set_locked(struct skv_shard *shard, const struct skv_key *key,
+                                           const struct skv_found *found, struct skv_put *put,
+                                           uint64_t number)
 {
     struct skv_inbox *const inbox = &shard->inbox;
     if (number != 0 && !skv_inbox_holds(inbox, number)) {
@@ -156,7 +155,7 @@ spillkv_status skv_shard_set_past_inbox(struct skv_shard *shard, const struct sk
     skv_shard_apply_inbox_locked(shard);
     spillkv_status status = skv_shard_find(shard, key, &cold, &found);
     if (status == SPILLKV_OK) {
-        status = finish_set(shard, key, &found, &put, number);
+        status = skv_shard_finish_set_locked(shard, key, &found, &put, number);
     }
     skv_mutex_unlock(&shard->lock);
     if (put.pages != NULL) {
@@ -253,6 +252,21 @@ spillkv_status skv_shard_set_on_disk(struct skv_shard *shard, const struct skv_k
 
 /* Del and has. */
 
+spillkv_status skv_shard_finish_del_locked(struct skv_shard *shard, const struct skv_key *key,
+                                           const struct skv_found *found)
+{
+    const uint32_t waited =
+        skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size, shard->inbox.numbers);
+    if (found->slot != NULL) {
+        forget_old(shard, key, found);
+        skv_table_remove(&shard->table, key->hash, found->slot);
+    } else if (waited == 0) {
+        return SPILLKV_NOT_FOUND;
+    }
+    shard->counters.dels++;
+    return SPILLKV_OK;
+}
+
 spillkv_status skv_shard_del(struct skv_shard *shard, const struct skv_key *key)
 {
     struct skv_cold cold;
@@ -262,15 +276,7 @@ spillkv_status skv_shard_del(struct skv_shard *shard, const struct skv_key *key)
     skv_shard_apply_inbox_locked(shard);
     spillkv_status status = skv_shard_find(shard, key, &cold, &found);
     if (status == SPILLKV_OK) {
-        const uint32_t waited =
-            skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size, shard->inbox.numbers);
-        if (found.slot != NULL) {
-            forget_old(shard, key, &found);
-            skv_table_remove(&shard->table, key->hash, found.slot);
-        } else if (waited == 0) {
-            status = SPILLKV_NOT_FOUND;
-        }
-        shard->counters.dels += status == SPILLKV_OK;
+        status = skv_shard_finish_del_locked(shard, key, &found);
     }
     skv_mutex_unlock(&shard->lock);
     return status;

@@ -157,6 +157,11 @@ SKV_MUST_CHECK spillkv_status skv_shard_find(struct skv_shard *shard, const stru
 uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv_key *key,
                                  uint64_t tried, struct skv_found *found) SKV_REQUIRES(shard->lock);
 
+/** Reads the beginning of the entry at a place, all of it if it is packed, into SKV_SEGMENT_BYTES.
+ *  Under io. The header is sane, nothing else is verified. */
+SKV_MUST_CHECK spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place,
+                                                       uint8_t *buffer, size_t *size_out);
+
 /** The slot with this tag that points at a place, or NULL. */
 uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
                             uint64_t locator);
@@ -222,6 +227,11 @@ static inline void skv_shard_use_slot(struct skv_shard *shard, uint64_t *slot)
  *  on disk stays valid. */
 void skv_shard_promoted_locked(struct skv_shard *shard, uint64_t *slot, uint64_t locator,
                                size_t bytes) SKV_REQUIRES(shard->lock);
+/** Appends an entry that was just read to the newcomers, if it is not lone. Where there is no room
+ *  now it stays where it is: the value was read all the same. */
+void skv_shard_promote_locked(struct skv_shard *shard, const struct skv_key *key,
+                              const struct skv_entry_parts *parts, uint64_t *slot)
+    SKV_REQUIRES(shard->lock);
 
 /* shard_ops.c */
 
@@ -237,6 +247,18 @@ SKV_MUST_CHECK spillkv_status skv_shard_put_locked(struct skv_shard *shard,
                                                    const struct skv_key *key,
                                                    const struct skv_found *found,
                                                    struct skv_put *put) SKV_REQUIRES(shard->lock);
+/** Puts what was found its way, and takes the key's older sets out of the inbox; `number` as below.
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_finish_set_locked(struct skv_shard *shard,
+                                                          const struct skv_key *key,
+                                                          const struct skv_found *found,
+                                                          struct skv_put *put, uint64_t number)
+    SKV_REQUIRES(shard->lock);
+/** Removes what was found for a key, and its sets that wait. SPILLKV_NOT_FOUND: there was none. */
+SKV_MUST_CHECK spillkv_status skv_shard_finish_del_locked(struct skv_shard *shard,
+                                                          const struct skv_key *key,
+                                                          const struct skv_found *found)
+    SKV_REQUIRES(shard->lock);
 /**
  * Sets at once, reading spilled candidates; removes from the inbox what the key has there.
  *

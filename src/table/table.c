@@ -76,10 +76,21 @@ void skv_table_fini(struct skv_table *table)
     memset(table, 0, sizeof(*table));
 }
 
+/* Gives a group another run, or none. Atomic, for who guesses without the lock where it is. */
+static void set_run(struct skv_group *group, uint64_t *run, uint32_t buckets, uint32_t index)
+{
+    __atomic_store_n(&group->run, run, __ATOMIC_RELAXED);
+    __atomic_store_n(&group->buckets, (uint16_t)buckets, __ATOMIC_RELAXED);
+    group->index = index;
+}
+
 void skv_table_clear(struct skv_table *table)
 {
     skv_runs_clear(&table->runs);
-    memset(table->groups, 0, directory_bytes(table));
+    for (uint32_t i = 0; i < table->group_count; i++) {
+        set_run(&table->groups[i], NULL, 0, 0);
+        table->groups[i].used = 0;
+    }
     table->used = 0;
 }
 
@@ -118,8 +129,8 @@ static void release_run(struct skv_table *table, uint32_t number)
     const uint32_t moved = skv_runs_give(&table->runs, class_index, group->index);
     if (moved != SKV_RUNS_NOBODY) {
         SKV_CHECK_CHEAP(moved != number && moved < table->group_count);
-        table->groups[moved].index = group->index;
-        table->groups[moved].run = skv_runs_at(&table->runs, class_index, group->index);
+        set_run(&table->groups[moved], skv_runs_at(&table->runs, class_index, group->index),
+                group->buckets, group->index);
     }
 }
 
@@ -163,9 +174,7 @@ static spillkv_status rewrite(struct skv_table *table, uint32_t number, uint32_t
     if (group->buckets != 0) {
         release_run(table, number);
     }
-    group->run = run;
-    group->index = index;
-    group->buckets = (uint16_t)buckets;
+    set_run(group, run, buckets, index);
     return SPILLKV_OK;
 }
 
@@ -278,7 +287,7 @@ void skv_table_remove(struct skv_table *table, uint64_t hash, uint64_t *slot)
     table->used--;
     if (group->used == 0) {
         release_run(table, number);
-        memset(group, 0, sizeof(*group));
+        set_run(group, NULL, 0, 0);
         return;
     }
     if (group->used < group->buckets * (SKV_BUCKET_SLOTS / 2)) {

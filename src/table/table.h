@@ -48,8 +48,9 @@
 #define SKV_GROUP_BITS_MAX 24
 
 struct skv_group {
-    uint64_t *run;    /* buckets * 8 slots, cache-line aligned; NULL while empty */
-    uint32_t index;   /* number of the run within its class */
+    uint64_t *run;  /* buckets * 8 slots, cache-line aligned; NULL while empty; written atomically,
+                         as is buckets: see skv_table_prefetch_bucket() */
+    uint32_t index; /* number of the run within its class */
     uint16_t buckets; /* n; 0 while empty */
     uint16_t used;    /* slots in use */
 };
@@ -101,8 +102,10 @@ void skv_table_clear(struct skv_table *table);
 static inline void skv_table_touch(const struct skv_table *table, uint64_t hash);
 /** How many to call it for at a time: about as many as a processor has on their way. */
 #define SKV_TABLE_TOUCHES 32u
-/** Asks for a key's group, which is needed to find its bucket. Needs no lock. */
+/** Asks for a key's group, which is needed to find its bucket, then for the bucket. Without a lock:
+ *  at worst they do nothing, or ask for something else. */
 static inline void skv_table_prefetch_group(const struct skv_table *table, uint64_t hash);
+static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash);
 /** Asks for a key's bucket and the next one, where an insert goes when that is full. Does not wait,
  *  and may do nothing. */
 static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash);
@@ -258,12 +261,15 @@ static inline void skv_table_prefetch_group(const struct skv_table *table, uint6
     __builtin_prefetch(&table->groups[skv_table_group_of(table, hash)]);
 }
 
-/** The home bucket, or NULL while the group is empty. */
+/** The home bucket, or NULL while the group is empty. Without the lock it is only a guess, good for
+ *  a prefetch: the run may be moving meanwhile. */
 static inline const uint64_t *skv_table_home(const struct skv_table *table, uint64_t hash)
 {
     const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
-    const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), group->buckets);
-    return group->run == NULL ? NULL : group->run + (size_t)home * SKV_BUCKET_SLOTS;
+    const uint64_t *const run = __atomic_load_n(&group->run, __ATOMIC_RELAXED);
+    const uint32_t buckets = __atomic_load_n(&group->buckets, __ATOMIC_RELAXED);
+    const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), buckets);
+    return run == NULL ? NULL : run + (size_t)home * SKV_BUCKET_SLOTS;
 }
 
 static inline void skv_table_touch(const struct skv_table *table, uint64_t hash)
@@ -272,6 +278,11 @@ static inline void skv_table_touch(const struct skv_table *table, uint64_t hash)
     if (SKV_LIKELY(home != NULL)) {
         (void)*home;
     }
+}
+
+static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash)
+{
+    __builtin_prefetch(skv_table_home(table, hash));
 }
 
 static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash)

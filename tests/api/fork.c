@@ -41,6 +41,11 @@ static int first_call_not_refused(spillkv *kv)
     spillkv_pinned pinned = {.value = buffer};
     spillkv_stats_data stats;
     spillkv_counters counters;
+    spillkv_item item = {.key = "key-00000001",
+                         .key_size = 12,
+                         .value_size = 99,
+                         .buffer = buffer,
+                         .capacity = sizeof(buffer)};
     memset(&stats, 1, sizeof(stats));
     memset(&counters, 1, sizeof(counters));
     const bool refused[] = {
@@ -57,6 +62,10 @@ static int first_call_not_refused(spillkv *kv)
         spillkv_try_del(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_try_has(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_del(kv, "key-00000001", 12) == SPILLKV_EFORKED,
+        spillkv_get_many(kv, &item, 1) == SPILLKV_EFORKED && item.status == SPILLKV_EFORKED,
+        item.value_size == 0 && item.value == NULL,
+        spillkv_set_many(kv, &item, 1) == SPILLKV_EFORKED && item.status == SPILLKV_EFORKED,
+        spillkv_del_many(kv, &item, 1) == SPILLKV_EFORKED && item.status == SPILLKV_EFORKED,
         spillkv_has(kv, "key-00000001", 12) == SPILLKV_EFORKED,
         spillkv_count(kv, &count) == SPILLKV_EFORKED && count == 0,
         spillkv_clear(kv) == SPILLKV_EFORKED,

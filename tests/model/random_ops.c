@@ -15,6 +15,7 @@
 #include "support/tempdir.h"
 
 #define VALUE_MOST ((size_t)600 << 10)
+#define BATCH_MOST 100u
 
 struct setting {
     bool spills;
@@ -281,6 +282,87 @@ static void do_has(struct run *run)
     (void)is_there(run, number, spillkv_has(run->kv, run->key, key_size));
 }
 
+/* A key of a batch, and the value that it is set to or that is read. */
+struct batch_part {
+    uint32_t number;
+    uint64_t version;
+    uint8_t *key;
+    uint8_t *value;
+    size_t capacity;
+};
+
+/* Makes an item and what it points at, in memory of its own for the sanitizer. */
+static void make_part(struct run *run, struct batch_part *part, spillkv_item *item, bool sets)
+{
+    const uint32_t number = any_number(run);
+    const size_t wanted = run->model.entries[number].size;
+    *part = (struct batch_part){.number = number, .version = ++run->version};
+    part->capacity = sets ? any_size(run) : dice(run, 4) == 0 ? dice(run, 300) : wanted;
+    part->key = malloc(model_key_size(number));
+    part->value = malloc(part->capacity);
+    *item = (spillkv_item){.key = part->key,
+                           .key_size = model_key(number, part->key),
+                           .value = part->value,
+                           .value_size = part->capacity,
+                           .buffer = part->value,
+                           .capacity = part->capacity};
+    if (sets) {
+        model_value(number, part->version, part->value, part->capacity);
+    }
+}
+
+static void expect_set(struct run *run, const struct batch_part *part, const spillkv_item *item)
+{
+    if (item->status == SPILLKV_OK) {
+        model_set(&run->model, part->number, part->version, part->capacity);
+    } else {
+        cr_assert_eq(item->status, SPILLKV_EFULL, "step %u: %d", run->step, item->status);
+        cr_assert(!run->setting->spills, "step %u", run->step);
+    }
+}
+
+static void expect_got(struct run *run, const struct batch_part *part, const spillkv_item *item)
+{
+    const struct model_entry *const entry = &run->model.entries[part->number];
+    if (item->status == SPILLKV_TOO_SMALL) {
+        cr_assert(entry->present && entry->size > part->capacity, "step %u", run->step);
+        cr_assert(item->value_size == entry->size && item->value == NULL, "step %u", run->step);
+    } else if (is_there(run, part->number, item->status)) {
+        cr_assert_eq(item->value, part->value);
+        expect_value(run, part->number, part->value, item->value_size);
+    } else {
+        cr_assert(item->value == NULL && item->value_size == 0, "step %u", run->step);
+    }
+}
+
+typedef spillkv_status many_fn(spillkv *kv, spillkv_item *items, size_t count);
+
+/* The items take effect in their order, as far as they have one key. */
+static void do_many(struct run *run, many_fn *many)
+{
+    spillkv_item items[BATCH_MOST];
+    struct batch_part parts[BATCH_MOST];
+    const uint32_t count = dice(run, dice(run, 4) == 0 ? BATCH_MOST + 1 : 12);
+    for (uint32_t i = 0; i < count; i++) {
+        make_part(run, &parts[i], &items[i], many == spillkv_set_many);
+    }
+    const spillkv_status status = many(run->kv, items, count);
+    cr_assert(status == SPILLKV_OK || (status == SPILLKV_EFULL && many == spillkv_set_many),
+              "step %u: %d", run->step, status);
+    for (uint32_t i = 0; i < count; i++) {
+        if (many == spillkv_set_many) {
+            expect_set(run, &parts[i], &items[i]);
+        } else if (many == spillkv_get_many) {
+            expect_got(run, &parts[i], &items[i]);
+        } else {
+            (void)is_there(run, parts[i].number, items[i].status);
+            model_del(&run->model, parts[i].number);
+        }
+        free(parts[i].key);
+        free(parts[i].value);
+    }
+}
+
 static int visit(void *context, const void *key, size_t key_size, const void *value, size_t size)
 {
     struct run *const run = context;
@@ -337,10 +419,16 @@ static void check_all(struct run *run)
 static void do_step(struct run *run)
 {
     const uint32_t kind = dice(run, 100000);
-    if (kind < 50000) {
+    if (kind < 45000) {
         do_set(run);
-    } else if (kind < 67000) {
+    } else if (kind < 49000) {
+        do_many(run, spillkv_set_many);
+    } else if (kind < 50000) {
+        do_many(run, spillkv_del_many);
+    } else if (kind < 65000) {
         do_get(run);
+    } else if (kind < 69000) {
+        do_many(run, spillkv_get_many);
     } else if (kind < 75000) {
         do_get_copy(run);
     } else if (kind < 80000) {

@@ -62,13 +62,32 @@ spillkv_status disk_try_write(struct disk *disk, uint32_t first, uint32_t last, 
     return status;
 }
 
+bool disk_sees(struct disk *disk, uint32_t id, char letter)
+{
+    uint8_t bytes[SKV_SEGMENT_BYTES];
+    return skv_store_read_seen(disk->store, id, 0, bytes, sizeof(bytes)) == sizeof(bytes) &&
+           disk_is_segment(id, letter, bytes);
+}
+
+/** What is seen of a segment may be anything, but not the segment with another letter. */
+static bool sees_another_letter(struct disk *disk, uint32_t id, char letter)
+{
+    for (char other = 'a'; other <= 'z'; other++) {
+        if (other != letter && disk_sees(disk, id, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool disk_holds(struct disk *disk, uint32_t first, uint32_t last, char letter)
 {
     uint8_t bytes[SKV_SEGMENT_BYTES];
     size_t size;
     for (uint32_t id = first; id <= last; id++) {
         if (skv_store_read(disk->store, id, 0, bytes, sizeof(bytes), &size) != SPILLKV_OK ||
-            size != sizeof(bytes) || !disk_is_segment(id, letter, bytes)) {
+            size != sizeof(bytes) || !disk_is_segment(id, letter, bytes) ||
+            (!disk_sees(disk, id, letter) && sees_another_letter(disk, id, letter))) {
             return false;
         }
     }

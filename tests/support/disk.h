@@ -28,7 +28,9 @@ bool disk_is_segment(uint32_t id, char letter, const uint8_t *bytes);
 
 /** Writes segments first .. last in batches of 32. The status is of the first batch that fails. */
 spillkv_status disk_try_write(struct disk *disk, uint32_t first, uint32_t last, char letter);
-/** Whether they can be read and are as written. */
+/** Whether segment `id` with that letter is where it was seen to be written. */
+bool disk_sees(struct disk *disk, uint32_t id, char letter);
+/** Whether they can be read and are as written, and none is seen as it is no longer. */
 bool disk_holds(struct disk *disk, uint32_t first, uint32_t last, char letter);
 spillkv_status disk_try_write_lone(struct disk *disk, uint32_t id, size_t key_size,
                                    size_t value_size);

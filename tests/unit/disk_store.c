@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "disk/store.h"
 #include "support/disk.h"
@@ -74,6 +76,7 @@ Test(store_elsewhere, standard_vfs_works_too)
     disk_open(&disk, "unix");
     disk_write(&disk, 1, 40, 'a');
     disk_expect(&disk, 1, 40, 'a');
+    cr_expect_not(disk_sees(&disk, 5, 'a'), "only our own VFS sees what is written");
     disk_check_file(&disk);
     disk_close(&disk);
 }
@@ -133,6 +136,58 @@ Test(store, part_of_a_segment_is_cut_at_its_end)
     cr_expect_eq(skv_store_read(disk.store, 1, SKV_SEGMENT_BYTES, buffer, 256, &size),
                  SPILLKV_ECORRUPT);
     cr_expect_eq(size, 0);
+}
+
+Test(store, segments_are_seen_where_they_were_written)
+{
+    uint8_t bytes[SKV_SEGMENT_BYTES];
+    uint8_t part[100];
+    size_t size;
+    disk_write(&disk, 1, 300, 'a');
+    disk_write(&disk, 100, 150, 'b');
+    for (uint32_t id = 1; id <= 300; id++) {
+        cr_expect(disk_sees(&disk, id, id >= 100 && id <= 150 ? 'b' : 'a'), "%u", id);
+    }
+    cr_expect_eq(skv_store_read_seen(disk.store, 301, 0, bytes, 10), 0);
+    cr_expect_eq(skv_store_read_seen(disk.store, 7, SKV_SEGMENT_BYTES, bytes, 10), 0);
+    cr_expect_eq(skv_store_read_seen(disk.store, 7, SKV_SEGMENT_BYTES - 60, part, 100), 60);
+    cr_assert_eq(skv_store_read(disk.store, 7, 0, bytes, sizeof(bytes), &size), SPILLKV_OK);
+    cr_expect_eq(memcmp(part, bytes + SKV_SEGMENT_BYTES - 60, 60), 0);
+}
+
+/** The disk takes no more than the file has. */
+static rlim_t limit_file(rlim_t bytes)
+{
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = bytes;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    return before;
+}
+
+Test(store, undone_transaction_leaves_nothing_seen)
+{
+    cr_assert_neq(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    disk_write(&disk, 1, 100, 'a');
+    const rlim_t before = limit_file(skv_store_file_bytes(disk.store));
+    cr_assert_eq(disk_try_write(&disk, 90, 121, 'b'), SPILLKV_ENOSPC);
+    for (uint32_t id = 1; id <= 121; id++) {
+        cr_expect_not(disk_sees(&disk, id, 'a') || disk_sees(&disk, id, 'b'), "%u", id);
+    }
+    disk_expect(&disk, 1, 100, 'a');
+    (void)limit_file(before);
+    disk_write(&disk, 90, 121, 'c');
+    cr_expect(disk_sees(&disk, 90, 'c') && disk_sees(&disk, 121, 'c'));
+    disk_expect(&disk, 1, 89, 'a');
+    disk_expect(&disk, 90, 121, 'c');
+}
+
+Test(store, cleared_file_leaves_nothing_seen)
+{
+    disk_write(&disk, 1, 10, 'a');
+    cr_assert_eq(skv_store_clear(disk.store), SPILLKV_OK);
+    cr_expect_not(disk_sees(&disk, 5, 'a'));
 }
 
 Test(store, missing_segment_is_damage_and_no_more)
