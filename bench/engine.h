@@ -37,6 +37,9 @@ struct engine_account {
     uint64_t live;    /* of what holds entries, at least this much is not garbage */
 };
 
+/** Keys of a batch, at most. */
+#define ENGINE_BATCH_MAX 256u
+
 /** A key of a batch and what became of it. */
 struct engine_read {
     const void *key;
@@ -71,7 +74,8 @@ struct engine {
                               size_t capacity, size_t *size_out);
     /** Removes a key and tells whether it was there, unless the engine cannot know. */
     enum engine_answer (*del)(void *handle, const void *key, size_t key_size);
-    /** Gets several keys of one size into buffers of one capacity; left out: one by one. */
+    /** Gets up to ENGINE_BATCH_MAX keys of one size into buffers of one capacity; left out: it can
+     *  do that only one by one. */
     void (*get_many)(void *handle, struct engine_read *reads, size_t count, size_t key_size,
                      size_t capacity);
 

@@ -134,7 +134,7 @@ static error_t parse_phases(int key, char *value, struct argp_state *state)
         options->warm_seconds = seconds_of(state, value);
         return 0;
     case 'b':
-        options->batch = (unsigned)arguments_number(state, value, 1, YCSB_BATCH_MAX);
+        options->batch = (unsigned)arguments_number(state, value, 1, ENGINE_BATCH_MAX);
         return 0;
     case OPTION_LOAD_THREADS:
         options->load_threads = (unsigned)arguments_number(state, value, 1, CREW_THREADS_MAX);

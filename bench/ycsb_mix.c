@@ -146,35 +146,48 @@ static void get_absent(struct crew_worker *worker, uint64_t index)
     worker->findings.wrong += answer == ENGINE_FOUND;
 }
 
-/* Several gets by one call. */
-static void get_batch(struct crew_worker *worker)
+static void judge_batch(struct crew_worker *worker, const struct engine_read *reads,
+                        const struct marks_view *views)
 {
     const struct ycsb_state *const state = worker->context;
-    struct engine_read reads[YCSB_BATCH_MAX];
-    struct marks_view views[YCSB_BATCH_MAX];
     const bool absent = state->mix->keys == YCSB_ABSENT;
     for (unsigned i = 0; i < state->batch; i++) {
-        const uint64_t index = draw(worker);
-        uint8_t *const key = worker->key + i * state->key_size;
-        make_key(state, index, key);
-        reads[i] =
-            (struct engine_read){.key = key, .buffer = worker->value + i * state->value_size};
-        if (!absent) {
-            views[i] = marks_look(state->marks, index);
-        }
-    }
-    state->engine->get_many(worker->handle, reads, state->batch, state->key_size,
-                            state->value_size);
-    for (unsigned i = 0; i < state->batch; i++) {
         const struct engine_read *const read = &reads[i];
-        worker->findings.failed += read->answer == ENGINE_FAILED;
-        if (absent || (read->answer == ENGINE_FOUND && read->size != state->value_size)) {
+        if (read->answer == ENGINE_FAILED) {
+            worker->findings.failed++;
+        } else if (absent || (read->answer == ENGINE_FOUND && read->size != state->value_size)) {
             worker->findings.wrong += read->answer == ENGINE_FOUND;
-        } else if (read->answer != ENGINE_FAILED) {
+        } else {
             note_verdict(worker, marks_judge(state->marks, views[i], read->answer, read->key,
                                              read->buffer, read->size));
         }
     }
+}
+
+/* Several gets by one call. */
+static void get_batch(struct crew_worker *worker)
+{
+    const struct ycsb_state *const state = worker->context;
+    struct engine_read reads[ENGINE_BATCH_MAX];
+    struct marks_view views[ENGINE_BATCH_MAX];
+    uint64_t indexes[ENGINE_BATCH_MAX];
+    const bool absent = state->mix->keys == YCSB_ABSENT;
+    for (unsigned i = 0; i < state->batch; i++) {
+        uint8_t *const key = worker->key + i * state->key_size;
+        indexes[i] = draw(worker);
+        make_key(state, indexes[i], key);
+        reads[i] =
+            (struct engine_read){.key = key, .buffer = worker->value + i * state->value_size};
+        if (!absent) {
+            marks_prefetch(state->marks, indexes[i]);
+        }
+    }
+    for (unsigned i = 0; i < state->batch && !absent; i++) {
+        views[i] = marks_look(state->marks, indexes[i]);
+    }
+    state->engine->get_many(worker->handle, reads, state->batch, state->key_size,
+                            state->value_size);
+    judge_batch(worker, reads, views);
     worker->more += state->batch - 1;
 }
 

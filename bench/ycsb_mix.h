@@ -19,8 +19,6 @@
 /** Draws of the Zipf law that are made in advance: one takes as long as a hot get. */
 #define YCSB_DRAWS ((size_t)1 << 23)
 
-#define YCSB_BATCH_MAX 256u
-
 /** Which keys are used. */
 enum ycsb_keys {
     YCSB_UNIFORM,
