@@ -10,13 +10,10 @@
 
 #include "arguments.h"
 #include "compare_report.h"
+#include "engines.h"
 #include "interrupt.h"
 #include "progress.h"
 #include "workload.h"
-
-static const struct engine *const engines[] = {&engine_spillkv, &engine_sqlite};
-
-#define ENGINES (sizeof engines / sizeof *engines)
 
 #define VALUE_MOST ((uint64_t)16 << 20)
 
@@ -120,24 +117,25 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* Adds a column for the engine of that name; false after a message. */
+/* Adds a column for the engine of that name, unless it cannot be used here; false after a message
+ * when there is none. */
 static bool add_engine(void *context, const char *name)
 {
     struct arguments *const arguments = context;
     struct compare *const compare = &arguments->compare;
-    size_t i = 0;
-    while (i < ENGINES && strcmp(engines[i]->name, name) != 0) {
-        i++;
-    }
-    if (i == ENGINES || compare->columns == COMPARE_ENGINES_MAX) {
-        error(0, 0, "no engine '%s'", name);
+    const struct engine *engine;
+    const enum engines_found found = engines_find(name, &engine);
+    if (found == ENGINES_FOUND && compare->columns == COMPARE_ENGINES_MAX) {
+        error(0, 0, "more than %u engines", COMPARE_ENGINES_MAX);
         return false;
     }
-    const bool fewer = engines[i] == &engine_sqlite && arguments->sqlite_entries != 0;
-    struct compare_column *const column = &compare->column[compare->columns++];
-    column->engine = engines[i];
-    column->entries = fewer ? arguments->sqlite_entries : compare->options.entries;
-    return true;
+    if (found == ENGINES_FOUND) {
+        const bool fewer = engine == &engine_sqlite && arguments->sqlite_entries != 0;
+        struct compare_column *const column = &compare->column[compare->columns++];
+        column->engine = engine;
+        column->entries = fewer ? arguments->sqlite_entries : compare->options.entries;
+    }
+    return found != ENGINES_UNKNOWN;
 }
 
 static bool run_rounds(struct compare *compare)

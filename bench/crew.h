@@ -2,6 +2,9 @@
 /**
  * Threads that do numbered operations together and measure how long they take.
  *
+ * With a rate operations are due at certain times, whatever became of those before, and are also
+ * timed from then on: one that comes late as others took long has its waiting counted.
+ *
  * Each thread has room for a key and a value, a sequence of random numbers, and counts what it
  * finds wrong.
  */
@@ -16,6 +19,13 @@
 
 #define CREW_THREADS_MAX 256u
 #define CREW_TENTHS      10u
+
+/** What an operation was, for its latency. */
+enum crew_kind {
+    CREW_READ,
+    CREW_WRITE,
+    CREW_KINDS
+};
 
 struct crew_findings {
     uint64_t missing; /* reads that found nothing */
@@ -32,12 +42,17 @@ struct crew_worker {
     uint8_t *key;
     uint8_t *value;
     uint64_t random;
+    void *handle; /* these two are for `begin` to set */
+    uint64_t place;
+    enum crew_kind kind; /* of the operation: CREW_READ unless it says so */
+    uint64_t more;       /* what operations did beyond one each, such as keys of a batch */
     struct crew_findings findings;
 
     /* Owned by the thread; private. */
-    struct latency latency;
+    struct latency latency[CREW_KINDS];
+    struct latency corrected[CREW_KINDS]; /* since an operation was due, if there is a rate */
     uint64_t last_ns;
-    uint64_t max_ns;
+    uint64_t max_ns[CREW_KINDS];
     uint64_t count;
 };
 
@@ -45,9 +60,22 @@ struct crew_work {
     const char *name;
     uint64_t total; /* operations */
     double seconds; /* at most; 0: no limit */
+    double rate;    /* operations a second that are due, of all threads; 0: one after the other */
+    bool (*begin)(struct crew_worker *worker); /* in its thread; false after a message; or NULL */
+    void (*end)(struct crew_worker *worker);   /* the same, whatever begin returned; or NULL */
     void (*operate)(struct crew_worker *worker, uint64_t index);
-    bool (*finish)(void *context); /* ends what was begun; its time counts; false after a message */
+    bool (*finish)(void *context); /* ends what was begun; its time counts; or NULL */
     void *context;
+};
+
+/** How long operations took. */
+struct crew_spread {
+    uint64_t count; /* that were measured; the longest is of all */
+    double p50_ns;
+    double p99_ns;
+    double p999_ns;
+    double p9999_ns;
+    double max_ns;
 };
 
 struct crew_times {
@@ -59,6 +87,8 @@ struct crew_times {
     double p99_ns;
     double p999_ns;
     double max_ns;
+    struct crew_spread spread[CREW_KINDS];
+    struct crew_spread corrected[CREW_KINDS]; /* for coordinated omission; zeroes without a rate */
     double tenths[CREW_TENTHS]; /* seconds since the start when so much was done; 0: it was not */
     bool stopped;               /* the time was up before the end */
 };

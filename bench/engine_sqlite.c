@@ -9,20 +9,19 @@
 #include <error.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "engine.h"
+#include "sqlite_base.h"
 
-#define SETS_PER_TRANSACTION 10000u
+#define CHANGES_PER_TRANSACTION 10000u
 
 enum statement {
     STATEMENT_BEGIN,
     STATEMENT_COMMIT,
     STATEMENT_SET,
     STATEMENT_GET,
+    STATEMENT_DELETE,
     STATEMENTS
 };
 
@@ -31,27 +30,18 @@ static const char *const texts[STATEMENTS] = {
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_SET] = "REPLACE INTO t(k, v) VALUES(?1, ?2)",
     [STATEMENT_GET] = "SELECT v FROM t WHERE k = ?1",
+    [STATEMENT_DELETE] = "DELETE FROM t WHERE k = ?1",
 };
 
 struct database {
     pthread_mutex_t lock;
     /* Guarded by lock. */
-    sqlite3 *db;
+    struct sqlite_base base;
     sqlite3_stmt *statements[STATEMENTS];
-    unsigned pending; /* sets of the open transaction; 0: none is open */
+    unsigned pending; /* changes of the open transaction; 0: none is open */
 };
 
-static bool check(struct database *database, int rc, const char *what)
-{
-    const bool fine = rc == SQLITE_OK || rc == SQLITE_DONE || rc == SQLITE_ROW;
-    if (!fine) {
-        error(0, 0, "sqlite: %s: %s", what,
-              database->db != NULL ? sqlite3_errmsg(database->db) : sqlite3_errstr(rc));
-    }
-    return fine;
-}
-
-static bool prepare(struct database *database, const char *file, uint64_t max_mem)
+static bool prepare(struct database *database, const struct engine_options *options)
 {
     char settings[512];
     snprintf(settings, sizeof settings,
@@ -63,17 +53,13 @@ static bool prepare(struct database *database, const char *file, uint64_t max_me
              "PRAGMA temp_store=MEMORY;"
              "PRAGMA cache_size=-%" PRIu64 ";"
              "CREATE TABLE t(k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID;",
-             max_mem / 1024);
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (!check(database, sqlite3_open_v2(file, &database->db, flags, NULL), "open") ||
-        !check(database, sqlite3_exec(database->db, settings, NULL, NULL, NULL), "settings")) {
+             options->max_mem / 1024);
+    if (!sqlite_base_open(&database->base, "sqlite", options->path, settings)) {
         return false;
     }
     for (int i = 0; i < STATEMENTS; i++) {
-        if (!check(database,
-                   sqlite3_prepare_v3(database->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                      &database->statements[i], NULL),
-                   texts[i])) {
+        database->statements[i] = sqlite_base_prepare(&database->base, texts[i]);
+        if (database->statements[i] == NULL) {
             return false;
         }
     }
@@ -86,7 +72,7 @@ static bool close_database(void *db)
     for (int i = 0; i < STATEMENTS; i++) {
         sqlite3_finalize(database->statements[i]);
     }
-    const bool closed = check(database, sqlite3_close(database->db), "close");
+    const bool closed = sqlite_base_close(&database->base);
     pthread_mutex_destroy(&database->lock);
     free(database);
     return closed;
@@ -95,16 +81,12 @@ static bool close_database(void *db)
 static void *open_database(const struct engine_options *options)
 {
     struct database *const database = calloc(1, sizeof *database);
-    char *file = NULL;
-    if (database == NULL || asprintf(&file, "%s/table.sqlite", options->path) < 0) {
+    if (database == NULL) {
         error(0, 0, "sqlite: out of memory");
-        free(database);
         return NULL;
     }
     pthread_mutex_init(&database->lock, NULL);
-    const bool prepared = prepare(database, file, options->max_mem);
-    free(file);
-    if (!prepared) {
+    if (!prepare(database, options)) {
         close_database(database);
         return NULL;
     }
@@ -114,10 +96,7 @@ static void *open_database(const struct engine_options *options)
 /* Runs a statement that returns no rows; the lock is held. */
 static bool run(struct database *database, enum statement number)
 {
-    sqlite3_stmt *const statement = database->statements[number];
-    const int rc = sqlite3_step(statement);
-    sqlite3_reset(statement);
-    return rc == SQLITE_DONE || check(database, rc, texts[number]);
+    return sqlite_base_run(&database->base, database->statements[number]);
 }
 
 static bool commit(struct database *database)
@@ -129,57 +108,58 @@ static bool commit(struct database *database)
     return run(database, STATEMENT_COMMIT);
 }
 
-static bool set_locked(struct database *database, const void *key, size_t key_size,
-                       const void *value, size_t value_size)
+/* Runs a statement that changes something, in the open transaction; the lock is held. */
+static bool change(struct database *database, enum statement number, const void *key,
+                   size_t key_size)
 {
-    sqlite3_stmt *const statement = database->statements[STATEMENT_SET];
+    sqlite3_stmt *const statement = database->statements[number];
     if (database->pending == 0 && !run(database, STATEMENT_BEGIN)) {
         return false;
     }
     database->pending++;
     sqlite3_bind_blob(statement, 1, key, (int)key_size, SQLITE_STATIC);
-    sqlite3_bind_blob(statement, 2, value, (int)value_size, SQLITE_STATIC);
-    return run(database, STATEMENT_SET) &&
-           (database->pending < SETS_PER_TRANSACTION || commit(database));
+    return run(database, number);
+}
+
+static bool commit_often(struct database *database)
+{
+    return database->pending < CHANGES_PER_TRANSACTION || commit(database);
 }
 
 static bool set(void *db, const void *key, size_t key_size, const void *value, size_t value_size)
 {
     struct database *const database = db;
     pthread_mutex_lock(&database->lock);
-    const bool stored = set_locked(database, key, key_size, value, value_size);
+    sqlite3_bind_blob(database->statements[STATEMENT_SET], 2, value, (int)value_size,
+                      SQLITE_STATIC);
+    const bool stored = change(database, STATEMENT_SET, key, key_size) && commit_often(database);
     pthread_mutex_unlock(&database->lock);
     return stored;
 }
 
-static enum engine_answer get_locked(struct database *database, const void *key, size_t key_size,
-                                     void *buffer, size_t capacity, size_t *size_out)
+static enum engine_answer del(void *db, const void *key, size_t key_size)
 {
-    sqlite3_stmt *const statement = database->statements[STATEMENT_GET];
-    enum engine_answer answer = ENGINE_MISSING;
-    sqlite3_bind_blob(statement, 1, key, (int)key_size, SQLITE_STATIC);
-    const int rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW) {
-        const void *const value = sqlite3_column_blob(statement, 0);
-        *size_out = (size_t)sqlite3_column_bytes(statement, 0);
-        answer = *size_out <= capacity ? ENGINE_FOUND : ENGINE_FAILED;
-        if (answer == ENGINE_FOUND && *size_out != 0) {
-            memcpy(buffer, value, *size_out);
-        }
-    } else if (!check(database, rc, texts[STATEMENT_GET])) {
-        answer = ENGINE_FAILED;
+    struct database *const database = db;
+    pthread_mutex_lock(&database->lock);
+    bool done = change(database, STATEMENT_DELETE, key, key_size);
+    const bool found = sqlite3_changes(database->base.db) != 0;
+    done = done && commit_often(database);
+    pthread_mutex_unlock(&database->lock);
+    if (!done) {
+        return ENGINE_FAILED;
     }
-    sqlite3_reset(statement);
-    return answer;
+    return found ? ENGINE_FOUND : ENGINE_MISSING;
 }
 
 static enum engine_answer get(void *db, const void *key, size_t key_size, void *buffer,
                               size_t capacity, size_t *size_out)
 {
     struct database *const database = db;
+    sqlite3_stmt *const statement = database->statements[STATEMENT_GET];
     pthread_mutex_lock(&database->lock);
+    sqlite3_bind_blob(statement, 1, key, (int)key_size, SQLITE_STATIC);
     const enum engine_answer answer =
-        get_locked(database, key, key_size, buffer, capacity, size_out);
+        sqlite_base_read(&database->base, statement, buffer, capacity, size_out);
     pthread_mutex_unlock(&database->lock);
     return answer;
 }
@@ -196,10 +176,11 @@ static bool flush(void *db)
 const struct engine engine_sqlite = {
     .name = "sqlite",
     .about = "one table keyed by BLOB WITHOUT ROWID behind a mutex, cache_size = max-mem, "
-             "journal OFF, synchronous OFF, locking EXCLUSIVE, 10 000 sets a transaction",
+             "journal OFF, synchronous OFF, locking EXCLUSIVE, 10 000 changes a transaction",
     .open = open_database,
     .set = set,
     .get = get,
+    .del = del,
     .flush = flush,
     .close = close_database,
 };

@@ -20,6 +20,10 @@ struct entries {
     const struct zipf *zipf; /* how reads are distributed; NULL: uniformly */
 };
 
+/** A worker attaches itself to the engine, and leaves it. */
+bool entries_begin(struct crew_worker *worker);
+void entries_end(struct crew_worker *worker);
+
 /** Operations: store entry `index`; read any and compare it with what it must be. */
 void entries_set(struct crew_worker *worker, uint64_t index);
 void entries_get(struct crew_worker *worker, uint64_t index);

@@ -112,6 +112,8 @@ static bool run_phases(const struct hundred_options *options, struct entries *en
     struct zipf zipf;
     struct crew_work work = {.name = "load",
                              .total = options->entries,
+                             .begin = entries_begin,
+                             .end = entries_end,
                              .operate = entries_set,
                              .finish = entries_flush,
                              .context = entries};

@@ -11,14 +11,12 @@
 
 #include "arguments.h"
 #include "child.h"
+#include "engines.h"
 #include "interrupt.h"
 #include "rss_plot.h"
 #include "rss_report.h"
 #include "size.h"
 
-static const struct engine *const engines[] = {&engine_spillkv, &engine_redis};
-
-#define ENGINES   (sizeof engines / sizeof *engines)
 #define LIST_MAX  16u
 #define RUNS_MAX  64u
 #define EXIT_SKIP 77
@@ -149,21 +147,16 @@ static bool add_memory(void *context, const char *text)
 static bool add_engine(void *context, const char *name)
 {
     struct arguments *const arguments = context;
-    size_t i = 0;
-    while (i < ENGINES && strcmp(engines[i]->name, name) != 0) {
-        i++;
-    }
-    if (i == ENGINES || arguments->engine_count == LIST_MAX) {
-        error(0, 0, "no engine '%s'", name);
+    const struct engine *engine;
+    const enum engines_found found = engines_find(name, &engine);
+    if (found == ENGINES_FOUND && arguments->engine_count == LIST_MAX) {
+        error(0, 0, "more than %u engines", LIST_MAX);
         return false;
     }
-    const char *const reason = engines[i]->lacks();
-    if (reason != NULL) {
-        error(0, 0, "%s is left out: %s", name, reason);
-    } else {
-        arguments->engines[arguments->engine_count++] = engines[i];
+    if (found == ENGINES_FOUND) {
+        arguments->engines[arguments->engine_count++] = engine;
     }
-    return true;
+    return found != ENGINES_UNKNOWN;
 }
 
 static bool read_lists(struct arguments *arguments)

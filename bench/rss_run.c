@@ -49,12 +49,26 @@ static uint64_t own_key(struct crew_worker *worker, uint64_t keys)
     return workload_below(&worker->random, own) * threads + worker->number;
 }
 
+static bool begin(struct crew_worker *worker)
+{
+    const struct work *const work = worker->context;
+    worker->handle = engine_attach(work->run->engine, work->db);
+    return worker->handle != NULL;
+}
+
+static void end(struct crew_worker *worker)
+{
+    const struct work *const work = worker->context;
+    engine_detach(work->run->engine, worker->handle);
+    worker->handle = NULL;
+}
+
 static void delete_key(struct crew_worker *worker, uint64_t number)
 {
     const struct work *const work = worker->context;
     const struct engine *const engine = work->run->engine;
     make_key(work, number, worker->key);
-    const enum engine_answer answer = engine->del(work->db, worker->key, CHURN_KEY_SIZE);
+    const enum engine_answer answer = engine->del(worker->handle, worker->key, CHURN_KEY_SIZE);
     worker->findings.failed += answer == ENGINE_FAILED;
     worker->findings.missing += answer == ENGINE_MISSING && !engine->evicts;
     work->marks[number].phase = 0;
@@ -69,7 +83,7 @@ static void set_key(struct crew_worker *worker, uint64_t number)
     mark->version++;
     const size_t size = churn_value(work->run->churn, worker->key, *mark, worker->value);
     worker->findings.failed +=
-        !work->run->engine->set(work->db, worker->key, CHURN_KEY_SIZE, worker->value, size);
+        !work->run->engine->set(worker->handle, worker->key, CHURN_KEY_SIZE, worker->value, size);
     atomic_fetch_add_explicit(&work->written, CHURN_KEY_SIZE + size, memory_order_relaxed);
 }
 
@@ -80,7 +94,7 @@ static void read_key(struct crew_worker *worker, uint64_t number)
     const struct churn_mark mark = work->marks[number];
     size_t size = 0;
     make_key(work, number, worker->key);
-    const enum engine_answer answer = run->engine->get(work->db, worker->key, CHURN_KEY_SIZE,
+    const enum engine_answer answer = run->engine->get(worker->handle, worker->key, CHURN_KEY_SIZE,
                                                        worker->value, CHURN_VALUE_MOST, &size);
     if (answer == ENGINE_FOUND) {
         worker->findings.wrong +=
@@ -133,6 +147,8 @@ static bool run_phase(struct work *work, struct crew *crew)
     struct rss_phase *const result = &run->phases[work->number];
     struct crew_work churn = {.name = "sweep",
                               .total = work->keys,
+                              .begin = begin,
+                              .end = end,
                               .operate = sweep_one,
                               .finish = end_phase,
                               .context = work};

@@ -25,6 +25,8 @@ static bool load_and_read(struct run *run)
     struct crew_work work = {.name = "load",
                              .total = options->entries,
                              .seconds = options->seconds * LOAD_SHARE,
+                             .begin = entries_begin,
+                             .end = entries_end,
                              .operate = entries_set,
                              .finish = entries_flush,
                              .context = &run->entries};
@@ -55,7 +57,8 @@ static bool run_here(void *context)
     const uint64_t baseline = progress_anonymous_memory();
     done = done && progress_start(options->quiet, baseline);
     if (done) {
-        const struct engine_options own = {.path = run->path, .max_mem = options->max_mem};
+        const struct engine_options own = {
+            .path = run->path, .max_mem = options->max_mem, .entries = options->entries};
         run->entries.db = run->entries.engine->open(&own);
         done = run->entries.db != NULL && load_and_read(run);
         run->result.memory_end = above(progress_anonymous_memory(), baseline);

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of st_blocks. */
+#define BLOCK_BYTES 512u
+
 char *scratch_make(const char *parent)
 {
     char *path = NULL;
@@ -41,7 +44,9 @@ uint64_t scratch_bytes(const char *path)
         struct stat about;
         if (fstatat(dirfd(directory), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISREG(about.st_mode)) {
-            bytes += (uint64_t)about.st_size;
+            const uint64_t stored = (uint64_t)about.st_blocks * BLOCK_BYTES;
+            const uint64_t size = (uint64_t)about.st_size;
+            bytes += stored < size ? stored : size;
         }
     }
     if (directory != NULL) {

@@ -15,7 +15,7 @@
  */
 char *scratch_make(const char *parent);
 
-/** Sizes of the files in it, together. */
+/** Sizes of the files in it, together, without holes. */
 uint64_t scratch_bytes(const char *path);
 
 /** Removes the directory with what is in it; frees the name; NULL is fine. */

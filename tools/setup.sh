@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs what the build, the tests and the tools need (Debian and its relatives). Only what is
 # missing; asks for nothing. Of Redis the tools are enough: they hold the server, without a service.
+# With --peers also the stores that bench/ycsb compares with; each of them is optional.
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,9 @@ packages=(
     libhiredis-dev redis-tools gnuplot-nox
     clang-14 libclang-rt-14-dev clang clang-tidy clang-format cppcheck
 )
+if [ "${1:-}" = --peers ]; then
+    packages+=(librocksdb-dev liblmdb-dev libtkrzw-dev libleveldb-dev libwiredtiger-dev)
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "setup: no apt-get here; install these by hand: ${packages[*]}" >&2

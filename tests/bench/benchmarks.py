@@ -47,6 +47,112 @@ class Compare(Case):
                          [50000, 50000])
 
 
+    def test_an_engine_that_is_unknown_is_refused(self):
+        self.assertIn(b"no engine 'x'", self.run_program("compare", "-e", "x", code=1).stderr)
+
+
+class Ycsb(Case):
+    SMALL = ("--records", "20000", "--room", "100000", "--max-mem", "4M", "--seconds", "0.1",
+             "--warm", "0.05")
+    WRITING = ("load", "b", "a", "f", "d", "churn", "spill")
+
+    def run_small(self, *arguments):
+        result = self.run_json("ycsb", *self.SMALL, *arguments)
+        self.assertTrue(result["verified"])
+        return result
+
+    def test_every_engine_and_every_mix(self):
+        mixes = ["c", "uniform", "absent", "b", "a", "f", "d", "churn", "hot", "spill"]
+        result = self.run_small("--mixes", ",".join(mixes), "--threads", "1,3", "--warm", "0",
+                                "--seconds", "0.05")
+        names = [run["engine"] for run in result["engines"]]
+        self.assertGreaterEqual(set(names), {"spillkv", "sqlite", "predecessor", "striped"})
+        for run in result["engines"]:
+            self.assertEqual([(phase["mix"], phase["threads"]) for phase in run["phases"]],
+                             [("load", 3)] + [(mix, n) for mix in mixes for n in (1, 3)])
+            self.assertEqual(run["phases"][0]["operations"], 20000)
+            for phase in run["phases"]:
+                self.assertGreater(phase["operations"], 0, phase)
+                self.assertGreater(phase["per_second"], 0)
+                self.assertEqual((phase["missing"], phase["wrong"], phase["failed"]), (0, 0, 0))
+                reads, writes = phase["latency"]["reads"], phase["latency"]["writes"]
+                if phase["operations"] >= 20000:  # one in 16 is timed
+                    self.assertEqual(writes["count"] > 0, phase["mix"] in self.WRITING)
+                    self.assertEqual(reads["count"] > 0, phase["mix"] != "load")
+                self.assertGreaterEqual(max(reads["max_ns"], writes["max_ns"]),
+                                        max(reads["p50_ns"], writes["p50_ns"]))
+                self.assertEqual(phase["corrected"]["reads"]["count"], 0, "there is no rate")
+
+    def test_a_rate_is_kept_and_latencies_are_corrected(self):
+        result = self.run_small("--engines", "spillkv", "--mixes", "a", "--rate", "5000",
+                                "--seconds", "1", "--threads", "2")
+        phase = result["engines"][0]["phases"][1]
+        self.assertLessEqual(phase["per_second"], 5100)
+        for kind in ("reads", "writes"):
+            raw, corrected = phase["latency"][kind], phase["corrected"][kind]
+            self.assertEqual(raw["count"], corrected["count"])
+            self.assertGreater(raw["count"], 0)
+            self.assertGreaterEqual(corrected["max_ns"], raw["max_ns"])
+            self.assertGreaterEqual(corrected["p9999_ns"], corrected["p50_ns"])
+
+    def test_sizes_are_as_asked(self):
+        result = self.run_small("--engines", "spillkv", "--mixes", "c", "--preset", "large",
+                                "--records", "200", "--key-size", "40", "--zipf", "0.5")
+        options = result["options"]
+        self.assertEqual((options["records"], options["key_size"], options["value_size"],
+                          options["zipf"]), (200, 40, 65536, 0.5))
+
+    def test_a_load_that_is_stopped_is_marked_and_ends_the_run(self):
+        result = self.run_json("ycsb", "--engines", "sqlite", "--load-seconds", "0.1", "-n",
+                               "20000000", "-m", "4M", "--mixes", "uniform")
+        (load,) = result["engines"][0]["phases"]
+        self.assertTrue(load["stopped"])
+        self.assertLess(load["operations"], 20000000)
+
+    def test_writes_a_table(self):
+        done = self.run_program("ycsb", *self.SMALL, "--engines", "spillkv", "--mixes", "a", "-q")
+        self.assertIn(b"every value verified", done.stdout)
+
+    def test_refuses_what_it_does_not_know(self):
+        for arguments, says in ((("--mixes", "x"), b"no mix 'x'"),
+                                (("--engines", "x"), b"no engine 'x'"),
+                                (("--preset", "x"), b"no preset 'x'"),
+                                (("--threads", "0"), b"'0' is not a number of threads"),
+                                (("--zipf", "x"), b"'x' is not a number")):
+            code = 64 if arguments[0] in ("--preset", "--zipf") else 1
+            self.assertIn(says, self.run_program("ycsb", *arguments, code=code).stderr)
+
+
+class Latency(Case):
+    def test_shows_both_ways(self):
+        result = self.run_json("latency", "-n", "50000", "-m", "4M", "--seconds", "0.2", "--warm",
+                               "0", "--rounds", "2")
+        self.assertTrue(result["verified"])
+        figures = {(figure["section"], figure["name"]): figure for figure in result["figures"]}
+        for section in ("spilling", "nothing spilled"):
+            for name in ("set, p99.9", "set, longest", "hot get, p99", "hot get, longest"):
+                self.assertGreater(figures[section, name]["median"], 0)
+                self.assertEqual(figures[section, name]["samples"], 2)
+        self.assertEqual(figures["spilling", "set, p99.9"]["wanted"], 1000)
+        self.assertEqual(figures["times as long", "hot get, p99"]["wanted"], 2)
+
+
+class Scaling(Case):
+    def test_counts_locks_for_shards_and_threads(self):
+        result = self.run_json("scaling", "-n", "20000", "--seconds", "0.2", "--shards", "1,4",
+                               "--threads", "1,8", "--mixes", "a")
+        self.assertTrue(result["verified"])
+        self.assertEqual([run["shards"] for run in result["runs"]], [1, 4])
+        alone, crowd = result["runs"][0]["phases"][1:]
+        self.assertEqual((alone["threads"], crowd["threads"]), (1, 8))
+        self.assertGreater(crowd["counted"], alone["counted"], "8 threads share one lock")
+
+    def test_writes_a_table(self):
+        done = self.run_program("scaling", "-q", "-n", "1000", "--seconds", "0.05", "--shards",
+                                "2", "--threads", "1")
+        self.assertIn(b"locks that were not free", done.stdout)
+
+
 class HundredMillion(Case):
     def test_reads_back_what_it_loaded(self):
         result = self.run_json("hundred-million", "-n", "100000", "-r", "20000", "-m", "8M")
