@@ -33,10 +33,8 @@ static bool set(void *db, const void *key, size_t key_size, const void *value, s
     return status == SPILLKV_OK || check(status, "set");
 }
 
-static enum engine_answer get(void *db, const void *key, size_t key_size, void *buffer,
-                              size_t capacity, size_t *size_out)
+static enum engine_answer answer_of(spillkv_status status)
 {
-    const spillkv_status status = spillkv_get(db, key, key_size, buffer, capacity, size_out);
     if (status == SPILLKV_OK) {
         return ENGINE_FOUND;
     }
@@ -45,6 +43,30 @@ static enum engine_answer get(void *db, const void *key, size_t key_size, void *
     }
     check(status, "get");
     return ENGINE_FAILED;
+}
+
+static enum engine_answer get(void *db, const void *key, size_t key_size, void *buffer,
+                              size_t capacity, size_t *size_out)
+{
+    return answer_of(spillkv_get(db, key, key_size, buffer, capacity, size_out));
+}
+
+static void get_many(void *db, struct engine_read *reads, size_t count, size_t key_size,
+                     size_t capacity)
+{
+    spillkv_item items[ENGINE_BATCH_MAX];
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (spillkv_item){.key = reads[i].key,
+                                  .key_size = key_size,
+                                  .buffer = reads[i].buffer,
+                                  .capacity = capacity};
+    }
+    /* Each item says what became of it. */
+    (void)!spillkv_get_many(db, items, count);
+    for (size_t i = 0; i < count; i++) {
+        reads[i].size = items[i].value_size;
+        reads[i].answer = answer_of(items[i].status);
+    }
 }
 
 static bool flush(void *db)
@@ -96,6 +118,7 @@ const struct engine engine_spillkv = {
     .open = open_store,
     .set = set,
     .get = get,
+    .get_many = get_many,
     .flush = flush,
     .close = close_store,
     .lacks = lacks,

@@ -102,6 +102,12 @@ class Ycsb(Case):
         self.assertEqual((options["records"], options["key_size"], options["value_size"],
                           options["zipf"]), (200, 40, 65536, 0.5))
 
+    def test_gets_go_in_batches_where_a_mix_only_reads(self):
+        result = self.run_small("--engines", "spillkv,striped", "--mixes", "c,absent,a",
+                                "--threads", "2", "--batch", "32")
+        batched = [[phase["batched"] for phase in run["phases"]] for run in result["engines"]]
+        self.assertEqual(batched, [[False, True, True, False], [False] * 4])
+
     def test_a_load_that_is_stopped_is_marked_and_ends_the_run(self):
         result = self.run_json("ycsb", "--engines", "sqlite", "--load-seconds", "0.1", "-n",
                                "20000000", "-m", "4M", "--mixes", "uniform")
