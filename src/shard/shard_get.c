@@ -145,6 +145,8 @@ static spillkv_status get_cold(struct skv_shard *shard, const struct skv_key *ke
     if (!sink->peek) {
         promotes = cold->value != NULL;
         shard->counters.spilled_reads++;
+        skv_shard_tell_locked(shard, skv_advise_get, key, found->value_size,
+                              skv_slot_policy(*found->slot));
         skv_shard_use_slot(shard, found->slot);
         if (promotes && !lone) {
             promote(shard, key, &parts, found->slot);
@@ -191,7 +193,10 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
         return status;
     }
     if (found.slot == NULL) {
-        shard->counters.misses += !sink->peek;
+        if (!sink->peek) {
+            shard->counters.misses++;
+            skv_shard_tell_missed_locked(shard, key);
+        }
         skv_mutex_unlock(&shard->lock);
         return SPILLKV_NOT_FOUND;
     }
@@ -201,6 +206,8 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
     }
     if (!sink->peek) {
         shard->counters.hits++;
+        skv_shard_tell_locked(shard, skv_advise_get, key, found.value_size,
+                              skv_slot_policy(*found.slot));
         skv_shard_use_slot(shard, found.slot);
     }
     return deliver_resident(shard, &found, sink);
