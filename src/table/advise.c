@@ -228,7 +228,7 @@ static uint32_t score(const struct skv_advise *advise, int size, uint32_t bits)
 static void examine(struct skv_advise *advise, int size)
 {
     struct skv_advise_ram *const ram = &advise->rams[size];
-    struct skv_advise_record *batch[BATCH_MOST];
+    struct skv_advise_record *batch[BATCH_MOST] = {NULL};
     uint32_t amount = ram->residents / BATCH_PART;
     amount = amount < BATCH_LEAST ? BATCH_LEAST : amount > BATCH_MOST ? BATCH_MOST : amount;
     struct skv_victims victims;
