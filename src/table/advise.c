@@ -228,23 +228,24 @@ static uint32_t score(const struct skv_advise *advise, int size, uint32_t bits)
 static void examine(struct skv_advise *advise, int size)
 {
     struct skv_advise_ram *const ram = &advise->rams[size];
-    struct skv_advise_record *batch[BATCH_MOST] = {NULL};
+    struct skv_advise_record *batch[BATCH_MOST];
+    uint32_t count = 0;
     uint32_t amount = ram->residents / BATCH_PART;
     amount = amount < BATCH_LEAST ? BATCH_LEAST : amount > BATCH_MOST ? BATCH_MOST : amount;
     struct skv_victims victims;
     skv_victims_init(&victims);
-    for (uint32_t i = 0; i <= advise->mask && victims.count < amount; i++) {
+    for (uint32_t i = 0; i <= advise->mask && count < amount; i++) {
         struct skv_advise_record *const record = &advise->records[ram->hand];
         ram->hand = (ram->hand + 1) & advise->mask;
         if (record->key != 0 && is_resident(record, size)) {
             const uint32_t bits = record->bits[size] & POLICY_BITS;
-            batch[victims.count] = record;
+            batch[count++] = record;
             skv_victims_add(&victims, score(advise, size, bits), (uint32_t)units_of(record),
                             skv_policy_is_unused(bits));
         }
     }
     (void)skv_victims_choose(&victims, SKV_VICTIMS_SOME, CHOSEN_PERCENT);
-    for (uint32_t i = 0; i < victims.count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (skv_victims_take(&victims, victims.scores[i], victims.sizes[i])) {
             leave(advise, batch[i], size);
         }
