@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "hitrate_advise.h"
 #include "hitrate_generate.h"
 #include "hitrate_report.h"
 #include "progress.h"
@@ -31,6 +32,7 @@ enum long_option {
     OPTION_SEED = 256,
     OPTION_SPLIT,
     OPTION_LEAST,
+    OPTION_ADVISE,
     OPTION_JSON,
     OPTION_CHART
 };
@@ -51,6 +53,10 @@ static const struct argp_option option_list[] = {
     {"seed", OPTION_SEED, "N", 0, "Other generated traces, other dice (1)", 2},
     {"format", 'f', "NAME", 0, "Of the files: u32, lines, csv or oracle (by their names)", 2},
     {"most", 'n', "N", 0, "Requests of each file (all)", 2},
+    {"advise", OPTION_ADVISE, NULL, 0,
+     "Show what the first policy, one of the library's, expects of half, twice and four times each "
+     "size, beside runs with those",
+     3},
     {"details", 'd', NULL, 0, "Show hit ratios of each size too", 3},
     {"json", OPTION_JSON, NULL, 0, "Write JSON instead of a table", 3},
     {"chart", OPTION_CHART, "FILE", 0, "Draw miss ratios over sizes as SVG, by gnuplot", 3},
@@ -78,6 +84,7 @@ struct arguments {
     uint64_t most;
     enum trace_format format;
     const char *chart;
+    bool advise;
     bool details;
     bool json;
     bool quiet;
@@ -139,6 +146,9 @@ static error_t parse_output(int key, char *value, struct argp_state *state)
 {
     struct arguments *const arguments = state->input;
     switch (key) {
+    case OPTION_ADVISE:
+        arguments->advise = true;
+        return 0;
     case 'd':
         arguments->details = true;
         return 0;
@@ -199,6 +209,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (arguments->input_count == 0) {
             argp_error(state, "no trace: name files or use --generate");
         }
+        if (arguments->advise && arguments->report.policies[0]->run != hitrate_run_store) {
+            argp_error(state, "--advise: '%s' is not of the library",
+                       arguments->report.policies[0]->name);
+        }
         return 0;
     default:
         return parse_output(key, value, state);
@@ -215,6 +229,9 @@ static bool run_cell(const struct arguments *arguments, const struct trace *trac
         .split = report->split,
         .seed = report->seed,
     };
+    if (arguments->advise) {
+        return hitrate_advise_run(report->policies[0], trace, &cache, &cell->advice);
+    }
     bool valid = hitrate_run_lru(NULL, trace, &cache, &cell->lru);
     for (unsigned p = 0; valid && p < report->policy_count; p++) {
         if (!arguments->quiet) {
@@ -270,6 +287,24 @@ static bool run(struct arguments *arguments)
     return valid;
 }
 
+static bool print_report(const struct arguments *arguments)
+{
+    const struct hitrate_report *const report = &arguments->report;
+    bool written = true;
+    if (arguments->json) {
+        written = arguments->advise ? hitrate_advise_print_json(stdout, report)
+                                    : hitrate_print_json(stdout, report);
+    } else if (arguments->advise) {
+        hitrate_advise_print(stdout, report);
+    } else {
+        hitrate_print(stdout, report, arguments->details);
+    }
+    if (!written) {
+        error(0, 0, "cannot write the report");
+    }
+    return written;
+}
+
 int main(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -293,13 +328,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     struct hitrate_report *const report = &arguments.report;
-    bool written = true;
-    if (!arguments.json) {
-        hitrate_print(stdout, report, arguments.details);
-    } else if (!hitrate_print_json(stdout, report)) {
-        error(0, 0, "cannot write the report");
-        written = false;
-    }
+    bool written = print_report(&arguments);
     if (arguments.chart != NULL) {
         written = hitrate_draw(arguments.chart, report) && written;
     }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "table/advise.h"
 #include "trace.h"
 
 #define HITRATE_SHARDS_MAX 64u
@@ -17,6 +18,7 @@ struct hitrate_cache {
     uint32_t capacity; /* entries, at least 1 */
     uint32_t shards;   /* of the library's policies: a power of two */
     bool split;        /* each shard has its own part of the capacity */
+    bool advise;       /* simulate other sizes too, as a store does */
     uint64_t seed;
 };
 
@@ -24,6 +26,7 @@ struct hitrate_result {
     uint64_t hits;
     uint64_t examined; /* entries examined to make room; 0 where that means nothing */
     uint64_t spilled;
+    double misses[SKV_ADVISE_SIZES]; /* simulated at other sizes; see table/advise.h */
 };
 
 struct hitrate_policy {

@@ -12,12 +12,23 @@
 #define HITRATE_POLICIES_MAX 16u
 #define HITRATE_SIZES_MAX    64u
 
+/** Other sizes: half, twice, four times the entries. */
+#define HITRATE_ADVICE_SIZES 3
+
+/** Hit ratios, in percent of the requests whose key had been there before. */
+struct hitrate_advice {
+    double now;
+    double estimated[HITRATE_ADVICE_SIZES];
+    double real[HITRATE_ADVICE_SIZES];
+};
+
 /** One trace at one size. */
 struct hitrate_cell {
     uint32_t capacity; /* 0: not run, too small */
     double percent;    /* of the trace's unique keys */
     struct hitrate_result lru;
     struct hitrate_result results[HITRATE_POLICIES_MAX];
+    struct hitrate_advice advice;
 };
 
 struct hitrate_row {

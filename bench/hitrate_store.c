@@ -23,6 +23,11 @@
 #define BATCH_MAX      256u
 #define AHEAD          16u
 
+/* Of the simulation of other sizes: an entry is one of its units. */
+#define ENTRY_BYTES    8u
+#define ADVISE_RECORDS (2 * SKV_ADVISE_RECORDS_MOST)
+#define ADVISE_LEAST   1024u
+
 enum log_name {
     NEWCOMERS,
     SURVIVORS,
@@ -46,6 +51,7 @@ struct part {
     struct skv_policy policy;
     struct skv_learn learn;
     struct skv_sweep sweep;
+    struct skv_advise advise;
     struct ring logs[LOGS];
     uint32_t residents;
     uint32_t capacity;
@@ -198,6 +204,15 @@ static bool make_room(struct store *store, struct part *part)
     return store->residents < store->cache->capacity || examine(store, oldest_part(store));
 }
 
+static struct skv_advise_key advise_key(const struct part *part, uint64_t hash, uint64_t slot)
+{
+    return (struct skv_advise_key){.hash = hash,
+                                   .bytes = ENTRY_BYTES,
+                                   .policy = &part->policy,
+                                   .bits = skv_slot_policy(slot),
+                                   .keys = part->table.used};
+}
+
 /* The key comes into RAM. */
 static bool miss(struct store *store, struct part *part, uint64_t hash, uint32_t key,
                  uint64_t *slot)
@@ -213,6 +228,10 @@ static bool miss(struct store *store, struct part *part, uint64_t hash, uint32_t
             skv_slot_make(hash, false, skv_policy_new(&part->policy), (uint64_t)key + 1);
         if (skv_table_insert(&part->table, hash, fresh) != SPILLKV_OK) {
             return false;
+        }
+        if (skv_advise_samples(&part->advise, hash)) {
+            const struct skv_advise_key sampled = advise_key(part, hash, fresh);
+            skv_advise_insert(&part->advise, &sampled);
         }
     }
     part->residents++;
@@ -237,6 +256,10 @@ static bool simulate(struct store *store, const struct trace *trace, uint64_t *h
         const uint64_t hash = hash_of(store, key);
         struct part *const part = part_of(store, hash);
         uint64_t *const slot = find(part, hash, key);
+        if (slot != NULL && skv_advise_samples(&part->advise, hash)) {
+            const struct skv_advise_key sampled = advise_key(part, hash, *slot);
+            skv_advise_get(&part->advise, &sampled);
+        }
         if (slot != NULL && !skv_slot_on_disk(*slot)) {
             const uint32_t bits = skv_slot_policy(*slot);
             const uint32_t used = skv_policy_use(&part->policy, bits);
@@ -248,6 +271,27 @@ static bool simulate(struct store *store, const struct trace *trace, uint64_t *h
             return false;
         }
     }
+    return true;
+}
+
+/* As a store does it, with as much memory as its shards take from 16 MiB on. */
+static bool open_advise(const struct store *store, struct part *part, bool learns)
+{
+    const uint64_t capacity = (uint64_t)store->cache->capacity * ENTRY_BYTES;
+    const uint32_t shards = store->cache->shards;
+    uint32_t records = ADVISE_RECORDS / shards;
+    records = records > SKV_ADVISE_RECORDS_MOST ? SKV_ADVISE_RECORDS_MOST
+              : records < ADVISE_LEAST          ? ADVISE_LEAST
+                                                : records;
+    uint64_t capacities[SKV_ADVISE_SIZES];
+    for (int size = 0; size < SKV_ADVISE_SIZES; size++) {
+        capacities[size] = (capacity << size) / 2 / shards;
+    }
+    const uint64_t seed = store->cache->seed + (uint64_t)(part - store->parts) + 1;
+    if (!skv_advise_init(&part->advise, records, learns, seed)) {
+        return false;
+    }
+    skv_advise_set_capacities(&part->advise, capacities);
     return true;
 }
 
@@ -268,6 +312,9 @@ static bool open_parts(struct store *store, const struct hitrate_policy *policy,
         if (policy->learns) {
             skv_policy_learn(&part->policy, &part->learn);
         }
+        if (store->cache->advise && !open_advise(store, part, policy->learns)) {
+            return false;
+        }
         if (skv_table_init(&part->table, &store->budget, shard_bits(store->cache), groups) !=
             SPILLKV_OK) {
             return false;
@@ -281,8 +328,18 @@ static void close_parts(struct store *store)
     for (uint32_t i = 0; i < store->cache->shards; i++) {
         struct part *const part = &store->parts[i];
         skv_table_fini(&part->table);
+        skv_advise_fini(&part->advise);
         for (int log = 0; log < LOGS; log++) {
             free(part->logs[log].places);
+        }
+    }
+}
+
+static void read_advice(const struct store *store, struct hitrate_result *result)
+{
+    for (uint32_t i = 0; i < store->cache->shards; i++) {
+        for (int size = 0; size < SKV_ADVISE_SIZES; size++) {
+            result->misses[size] += store->parts[i].advise.rams[size].misses;
         }
     }
 }
@@ -300,6 +357,7 @@ bool hitrate_run_store(const struct hitrate_policy *policy, const struct trace *
     if (valid) {
         valid =
             open_parts(store, policy, trace->unique) && simulate(store, trace, &result_out->hits);
+        read_advice(store, result_out);
         close_parts(store);
         skv_budget_fini(&store->budget);
     }

@@ -13,6 +13,7 @@
 
 #include <spillkv/spillkv.h>
 
+#include "advice.h"
 #include "command.h"
 #include "escape.h"
 #include "interrupt.h"
@@ -103,6 +104,18 @@ static spillkv_status run_stats(spillkv *kv, const struct word *key, const struc
     return status;
 }
 
+static spillkv_status run_advise(spillkv *kv, const struct word *key, const struct word *value)
+{
+    (void)key;
+    (void)value;
+    spillkv_advice advice;
+    const spillkv_status status = spillkv_advise(kv, &advice);
+    if (status == SPILLKV_OK) {
+        advice_print(stdout, &advice);
+    }
+    return status;
+}
+
 static int print_entry(void *context, const void *key, size_t key_size, const void *value,
                        size_t value_size)
 {
@@ -152,6 +165,7 @@ static const struct repl_command repl_commands[] = {
     {"has", "has KEY           tell whether KEY is there", true, false, run_has},
     {"count", "count             number of entries", false, false, run_count},
     {"stats", "stats             counters and memory", false, false, run_stats},
+    {"advise", "advise            what more or less memory would change", false, false, run_advise},
     {"each", "each              show all entries: key TAB value", false, false, run_each},
     {"clear", "clear             remove all entries", false, false, run_clear},
     {"flush", "flush             wait until nothing is left to spill", false, false, run_flush},

@@ -138,6 +138,7 @@ static bool run(struct replay *replay, const struct replay_args *args, spillkv *
     progress_end();
     (void)progress_stop();
     return done && check(spillkv_stats(kv, &report->stats), "stats") &&
+           check(spillkv_advise(kv, &report->advice), "advise") &&
            check(spillkv_count(kv, &report->count), "count");
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+#include "advice.h"
 #include "report.h"
 #include "size.h"
 
@@ -57,6 +58,8 @@ void replay_report_print(FILE *stream, const struct replay_report *report)
     print_part(stream, report, "new keys", total->misses, "found nothing and were set");
     fprintf(stream, "  %-10s %12.0f            in the mean, while some were spilled\n\n", "in RAM",
             entries_in_ram(report));
+    advice_print(stream, &report->advice);
+    fputc('\n', stream);
     report_print_heading(stream);
     report_print_phase(stream, "get", &get);
     report_print_phase(stream, "set", &set);
@@ -85,6 +88,7 @@ bool replay_report_print_json(FILE *stream, const struct replay_report *report)
     json_object_set_new(object, "get", report_json_phase(&get));
     json_object_set_new(object, "set", report_json_phase(&set));
     json_object_set_new(object, "stats", report_json_stats(&report->stats));
+    json_object_set_new(object, "advice", advice_json(&report->advice));
     json_object_set_new(object, "count", json_integer((json_int_t)report->count));
     json_object_set_new(object, "missing", json_integer((json_int_t)findings->missing));
     json_object_set_new(object, "wrong", json_integer((json_int_t)findings->wrong));

@@ -22,7 +22,8 @@ struct replay_report {
     double seconds;
     struct replay_outcome outcome;
     spillkv_stats_data stats; /* at the end */
-    uint64_t count;           /* what spillkv_count() says */
+    spillkv_advice advice;
+    uint64_t count; /* what spillkv_count() says */
 };
 
 /** Tells whether all values were there and right, and nothing else. */

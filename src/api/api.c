@@ -342,6 +342,22 @@ spillkv_status spillkv_stats(spillkv *kv, spillkv_stats_data *out)
     return SPILLKV_OK;
 }
 
+spillkv_status spillkv_advise(spillkv *kv, spillkv_advice *out)
+{
+    if (out != NULL) {
+        memset(out, 0, sizeof(*out));
+    }
+    const spillkv_status status = skv_api_check_store(kv);
+    if (status != SPILLKV_OK) {
+        return status;
+    }
+    if (out == NULL) {
+        return SPILLKV_EINVAL;
+    }
+    skv_engine_advise(kv, out);
+    return SPILLKV_OK;
+}
+
 spillkv_status spillkv_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters *out)
 {
     if (out != NULL) {

@@ -51,6 +51,7 @@ static spillkv_status open_shard(spillkv *kv, const spillkv_options *options,
         .group_count = sizes->groups,
         .batch_segments = sizes->batch_segments,
         .cache_bytes = sizes->cache_bytes,
+        .advise_records = sizes->advise_records,
         .seed = skv_hash(&kv->secret, &number, sizeof(number)),
     };
     const spillkv_status status = skv_shard_open(&shard, &kv->shards[number]);

@@ -92,6 +92,7 @@ uint64_t skv_engine_count(spillkv *kv);
 SKV_MUST_CHECK spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context);
 SKV_MUST_CHECK spillkv_status skv_engine_flush(spillkv *kv);
 void skv_engine_stats(spillkv *kv, spillkv_stats_data *out);
+void skv_engine_advise(spillkv *kv, spillkv_advice *out);
 void skv_engine_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters *out);
 
 /** Aborts unless all invariants of the store hold; returns true. For tests, with no other thread.

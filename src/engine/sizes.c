@@ -19,6 +19,13 @@
 #define SHARDS_CHOSEN_MOST 64
 /** Groups of a shard's table without a limit: fine for some 30 million keys a shard. */
 #define GROUPS_UNBOUNDED 8192
+/** With less memory a shard does without simulating other sizes. */
+#define ADVISE_SHARE_LEAST ((uint64_t)2 << 20)
+/** Records of the simulation: of a shard at least and at most, and of a store if that allows it. */
+#define ADVISE_RECORD_BYTES 16
+#define ADVISE_LEAST        ((uint64_t)1024)
+#define ADVISE_MOST         ((uint64_t)4096)
+#define ADVISE_RECORDS      ((uint64_t)8192)
 /** Kept back from every limited store, with a 256th of it. */
 #define RESERVE_LEAST ((uint64_t)32 << 10)
 
@@ -57,6 +64,17 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
+/** A 128th of the share, and no more than 128 KiB in all but where there are many shards. */
+static uint32_t choose_advise_records(uint64_t share, uint32_t shards)
+{
+    if (share < ADVISE_SHARE_LEAST) {
+        return 0;
+    }
+    const uint64_t fair = clamp(ADVISE_RECORDS / shards, ADVISE_LEAST, ADVISE_MOST);
+    const uint64_t wanted = clamp(share / 128 / ADVISE_RECORD_BYTES, ADVISE_LEAST / 2, fair);
+    return (uint32_t)1 << (bits_for(wanted + 1) - 1);
+}
+
 struct skv_sizes skv_sizes_choose(const spillkv_options *options)
 {
     struct skv_sizes sizes = {
@@ -79,6 +97,7 @@ struct skv_sizes skv_sizes_choose(const spillkv_options *options)
     sizes.cache_bytes =
         share == 0 ? (uint64_t)1 << 20 : clamp(share / 64, (uint64_t)128 << 10, (uint64_t)64 << 20);
     const bool limited = options->max_mem != 0 && sizes.mode != SKV_SHARD_KEEP;
+    sizes.advise_records = limited ? choose_advise_records(share, sizes.shards) : 0;
     sizes.spillers = !limited                 ? 0
                      : options->spillers != 0 ? options->spillers
                                               : (uint32_t)clamp(cpu_count() / 4, 1, 4);
@@ -112,8 +131,9 @@ uint64_t skv_sizes_max_mem(uint64_t limit)
 
 bool skv_sizes_are_enough(const spillkv_options *options, const struct skv_sizes *sizes)
 {
-    const uint64_t shard = skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments) +
-                           SKV_SHARD_SEGMENTS_LEAST * sizes->segment_bytes;
+    const uint64_t shard =
+        skv_shard_fixed_bytes(sizes->groups, sizes->batch_segments, sizes->advise_records) +
+        SKV_SHARD_SEGMENTS_LEAST * sizes->segment_bytes;
     return options->max_mem == 0 ||
            skv_sizes_limit(options->max_mem) >= skv_pages_metadata_bytes(options->max_mem) +
                                                     sizes->shards * shard +

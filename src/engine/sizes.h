@@ -20,6 +20,7 @@ struct skv_sizes {
     uint32_t shard_bits;
     uint32_t groups;         /* of each shard's table */
     uint32_t batch_segments; /* disk segments in a transaction */
+    uint32_t advise_records; /* of each shard, for what other sizes would do; 0: none */
     uint32_t spillers;
     size_t segment_bytes; /* of RAM segments */
     uint64_t cache_bytes; /* of each SQLite connection */

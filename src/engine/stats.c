@@ -35,6 +35,17 @@ void skv_engine_shard_stats(spillkv *kv, uint32_t shard, spillkv_counters *out)
     skv_shard_add_counters(kv->shards[shard], out);
 }
 
+void skv_engine_advise(spillkv *kv, spillkv_advice *out)
+{
+    struct skv_shard_advice sum = {0};
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < kv->shard_count; i++) {
+        skv_shard_add_advice(kv->shards[i], &sum);
+    }
+    skv_shard_report_advice(&sum, out);
+    out->max_mem = atomic_load_explicit(&kv->max_mem, memory_order_relaxed);
+}
+
 void skv_engine_stats(spillkv *kv, spillkv_stats_data *out)
 {
     uint64_t used[SKV_MEMORY_KINDS];

@@ -52,6 +52,7 @@ struct skv_shard_options {
     uint32_t group_count;    /* of the table */
     uint32_t batch_segments; /* disk segments written in one transaction */
     uint64_t cache_bytes;    /* most of SQLite's page cache */
+    uint32_t advise_records; /* of the simulation of other sizes; 0: none */
     uint64_t seed;           /* for the policy's dice */
 };
 
@@ -69,7 +70,8 @@ spillkv_status skv_shard_close(struct skv_shard **shard);
 /** Bytes of segments and directories that an open shard without entries holds. */
 uint64_t skv_shard_least_bytes(const struct skv_shard *shard);
 /** Bytes that an open shard holds apart from segments, SQLite's included; for choosing sizes. */
-uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments);
+uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments,
+                               uint32_t advise_records);
 
 /** A key with its hash, and what the call that looks for it may do. */
 struct skv_key {
@@ -176,6 +178,20 @@ uint64_t skv_shard_count(struct skv_shard *shard);
 void skv_shard_clear(struct skv_shard *shard);
 /** Adds this shard's counters to `sum`. */
 void skv_shard_add_counters(struct skv_shard *shard, spillkv_counters *sum);
+
+/** What the simulations of all shards came to. */
+struct skv_shard_advice {
+    uint64_t gets;    /* that could be hits */
+    uint64_t hits;    /* of them */
+    double misses[4]; /* simulated, with half, one, two, four times the memory */
+    uint64_t samples;
+    uint64_t sampled_keys;
+};
+
+/** Adds what came of this shard. */
+void skv_shard_add_advice(struct skv_shard *shard, struct skv_shard_advice *sum);
+/** Says it as spillkv_advise(), all but max_mem. */
+void skv_shard_report_advice(const struct skv_shard_advice *sum, spillkv_advice *out);
 
 /**
  * Examines the oldest entries and spills, drops or keeps them: one batch, one transaction.

@@ -60,7 +60,8 @@ bool skv_shard_check_locked(struct skv_shard *shard)
     SKV_CHECK(sums.live == shard->ram.live);
     SKV_CHECK(sums.entries_spilled != 0 || shard->counters.bytes_spilled == 0);
     return skv_table_check(&shard->table) && skv_ram_check(&shard->ram) &&
-           skv_inbox_check(&shard->inbox) && skv_space_check(&shard->space);
+           skv_inbox_check(&shard->inbox) && skv_space_check(&shard->space) &&
+           skv_advise_check(&shard->advise);
 }
 
 bool skv_shard_check(struct skv_shard *shard)

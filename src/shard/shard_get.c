@@ -141,8 +141,7 @@ static spillkv_status get_cold(struct skv_shard *shard, const struct skv_key *ke
     bool promotes = false;
     if (!sink->peek) {
         promotes = cold->value != NULL;
-        shard->counters.spilled_reads++;
-        skv_shard_use_slot(shard, found->slot);
+        skv_shard_count_get_locked(shard, key, found->value_size, found->slot);
         if (promotes && !lone) {
             skv_shard_promote_locked(shard, key, &parts, found->slot);
         }
@@ -188,7 +187,9 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
         return status;
     }
     if (found.slot == NULL) {
-        shard->counters.misses += !sink->peek;
+        if (!sink->peek) {
+            skv_shard_count_miss_locked(shard, key);
+        }
         skv_mutex_unlock(&shard->lock);
         return SPILLKV_NOT_FOUND;
     }
@@ -197,8 +198,7 @@ spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
         return get_cold(shard, key, &found, &cold, sink);
     }
     if (!sink->peek) {
-        shard->counters.hits++;
-        skv_shard_use_slot(shard, found.slot);
+        skv_shard_count_get_locked(shard, key, found.value_size, found.slot);
     }
     return deliver_resident(shard, &found, sink);
 }

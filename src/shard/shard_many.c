@@ -92,15 +92,14 @@ static bool get_locked(struct skv_shard *shard, const struct skv_job *job,
                        const struct skv_found *found) SKV_REQUIRES(shard->lock)
 {
     if (found->slot == NULL) {
-        shard->counters.misses++;
+        skv_shard_count_miss_locked(shard, &job->key);
         job->item->status = SPILLKV_NOT_FOUND;
         return true;
     }
     if (found->value_size > COPY_MOST) {
         return false;
     }
-    shard->counters.hits++;
-    skv_shard_use_slot(shard, found->slot);
+    skv_shard_count_get_locked(shard, &job->key, found->value_size, found->slot);
     deliver(job->item, skv_entry_value(found->entry, found->header), found->value_size);
     return true;
 }
@@ -299,8 +298,7 @@ static void get_spilled_locked(struct skv_shard *shard, const struct skv_job *jo
         .value_size = packed->value_size,
         .copy = job->place,
     };
-    shard->counters.spilled_reads++;
-    skv_shard_use_slot(shard, slot);
+    skv_shard_count_get_locked(shard, &job->key, packed->value_size, slot);
     skv_shard_promote_locked(shard, &job->key, &parts, slot);
     deliver(job->item, packed->value, packed->value_size);
 }

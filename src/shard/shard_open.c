@@ -19,9 +19,11 @@ static uint64_t journal_bytes(uint32_t batch_segments)
     return batch_segments * JOURNAL_BYTES;
 }
 
-uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments)
+uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments,
+                               uint32_t advise_records)
 {
-    uint64_t bytes = sizeof(struct skv_shard) + group_count * sizeof(struct skv_group);
+    uint64_t bytes = sizeof(struct skv_shard) + group_count * sizeof(struct skv_group) +
+                     (advise_records != 0 ? skv_advise_bytes(advise_records, true) : 0);
     if (batch_segments != 0) {
         bytes += skv_batch_bytes(batch_segments) + SQLITE_ALLOWANCE + journal_bytes(batch_segments);
     }
@@ -64,6 +66,22 @@ static spillkv_status open_store(struct skv_shard *shard, const struct skv_shard
     return status;
 }
 
+static spillkv_status open_advise(struct skv_shard *shard, const struct skv_shard_options *options)
+{
+    const uint32_t records = options->advise_records;
+    const bool learns = options->policy == SPILLKV_POLICY_SLOT_L;
+    if (records == 0) {
+        return SPILLKV_OK;
+    }
+    const uint64_t bytes = skv_advise_bytes(records, learns);
+    if (!skv_budget_charge(shard->budget, SKV_MEMORY_FIXED, bytes)) {
+        return SPILLKV_EFULL;
+    }
+    shard->fixed_charge += bytes;
+    return skv_advise_init(&shard->advise, records, learns, options->seed) ? SPILLKV_OK
+                                                                           : SPILLKV_ENOMEM;
+}
+
 /** Everything after the locks, in the order in which close undoes it backwards. */
 static spillkv_status build(struct skv_shard *shard, const struct skv_shard_options *options)
 {
@@ -71,8 +89,11 @@ static spillkv_status build(struct skv_shard *shard, const struct skv_shard_opti
         return SPILLKV_EFULL;
     }
     shard->fixed_charge = sizeof(*shard);
-    spillkv_status status =
-        skv_table_init(&shard->table, options->budget, options->shard_bits, options->group_count);
+    spillkv_status status = open_advise(shard, options);
+    if (status == SPILLKV_OK) {
+        status = skv_table_init(&shard->table, options->budget, options->shard_bits,
+                                options->group_count);
+    }
     if (status == SPILLKV_OK) {
         status = skv_ram_init(&shard->ram, options->budget, options->clock);
     }
@@ -161,6 +182,7 @@ spillkv_status skv_shard_close(struct skv_shard **shard_inout)
     skv_space_fini(&shard->space);
     skv_ram_fini(&shard->ram);
     skv_table_fini(&shard->table);
+    skv_advise_fini(&shard->advise);
     skv_budget_discharge(shard->budget, SKV_MEMORY_SQLITE, shard->sqlite_charge);
     skv_budget_discharge(shard->budget, SKV_MEMORY_SCRATCH, shard->scratch_charge);
     skv_budget_discharge(shard->budget, SKV_MEMORY_FIXED,
@@ -205,6 +227,7 @@ void skv_shard_clear(struct skv_shard *shard)
     shard->examination = (struct skv_examination){0};
     skv_inbox_clear(&shard->inbox);
     skv_table_clear(&shard->table);
+    skv_advise_clear(&shard->advise);
     skv_ram_clear(&shard->ram);
     (void)skv_ram_refill(&shard->ram);
     skv_space_abandon(&shard->space);

@@ -70,6 +70,8 @@ static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *
     SKV_CHECK(status == SPILLKV_OK);
     skv_shard_count_ram(shard, key->size + put->parts.value_size);
     skv_shard_note_miss_locked(shard);
+    skv_shard_tell_locked(shard, skv_advise_insert, key, put->parts.value_size,
+                          skv_policy_new(&shard->policy));
     return SPILLKV_OK;
 }
 
@@ -79,6 +81,7 @@ static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key
 {
     const bool was_spilled = found->entry == NULL;
     const size_t value_size = put->parts.value_size;
+    const uint32_t bits = skv_slot_policy(*found->slot);
     if (!was_spilled && found->value_size == value_size && put->pages == NULL &&
         skv_ram_may_overwrite(&shard->ram, skv_slot_locator(*found->slot))) {
         drop_copy(shard, found->entry, found->header);
@@ -89,6 +92,7 @@ static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key
             memmove(skv_entry_value(found->entry, found->header), put->parts.value, value_size);
         }
         skv_shard_use_slot(shard, found->slot);
+        skv_shard_tell_locked(shard, skv_advise_overwrite, key, value_size, bits);
         return SPILLKV_OK;
     }
     uint64_t locator;
@@ -103,6 +107,7 @@ static spillkv_status replace(struct skv_shard *shard, const struct skv_key *key
     if (was_spilled) {
         skv_shard_note_miss_locked(shard);
     }
+    skv_shard_tell_locked(shard, skv_advise_overwrite, key, value_size, bits);
     return SPILLKV_OK;
 }
 
@@ -209,6 +214,7 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
     if (status == SPILLKV_OK) {
         (void)skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size,
                                shard->inbox.numbers);
+        skv_shard_tell_gone_locked(shard, key, false);
         skv_shard_count_spilled(shard, key->size + value_size);
         shard->counters.sets++;
         shard->counters.spills++;
@@ -259,6 +265,7 @@ spillkv_status skv_shard_finish_del_locked(struct skv_shard *shard, const struct
         skv_inbox_remove(&shard->inbox, key->hash, key->bytes, key->size, shard->inbox.numbers);
     if (found->slot != NULL) {
         forget_old(shard, key, found);
+        skv_shard_tell_gone_locked(shard, key, true);
         skv_table_remove(&shard->table, key->hash, found->slot);
     } else if (waited == 0) {
         return SPILLKV_NOT_FOUND;

@@ -97,8 +97,7 @@ static spillkv_status pin_cold(struct skv_shard *shard, const struct skv_key *ke
     if (status != SPILLKV_OK) {
         return status;
     }
-    shard->counters.spilled_reads++;
-    skv_shard_use_slot(shard, found->slot);
+    skv_shard_count_get_locked(shard, key, found->value_size, found->slot);
     skv_shard_promoted_locked(shard, found->slot, locator, key->size + parts.value_size);
     return pin_entry(shard, locator, pin);
 }
@@ -108,7 +107,7 @@ static spillkv_status pin_found(struct skv_shard *shard, const struct skv_key *k
                                 void **pages, struct skv_pin *pin) SKV_REQUIRES(shard->lock)
 {
     if (found->slot == NULL) {
-        shard->counters.misses++;
+        skv_shard_count_miss_locked(shard, key);
         return SPILLKV_NOT_FOUND;
     }
     if (SKV_UNLIKELY(found->entry == NULL)) {
@@ -116,8 +115,7 @@ static spillkv_status pin_found(struct skv_shard *shard, const struct skv_key *k
     }
     const spillkv_status status = pin_entry(shard, skv_slot_locator(*found->slot), pin);
     if (SKV_LIKELY(status == SPILLKV_OK)) {
-        shard->counters.hits++;
-        skv_shard_use_slot(shard, found->slot);
+        skv_shard_count_get_locked(shard, key, found->value_size, found->slot);
     }
     return status;
 }

@@ -10,6 +10,7 @@
 #include "ram/inbox.h"
 #include "ram/ramlog.h"
 #include "shard/shard.h"
+#include "table/advise.h"
 #include "table/policy.h"
 #include "table/sweep.h"
 #include "table/table.h"
@@ -96,6 +97,8 @@ struct skv_shard {
     struct skv_inbox inbox;
     struct skv_policy policy;
     struct skv_learn learn; /* of the policy, if it learns */
+    struct skv_advise advise;
+    uint32_t told; /* how often the latter was told of a sampled key */
     struct skv_space space;
     spillkv_counters counters; /* entries_*, bytes_* and the counts of operations */
     uint64_t disk_moves;       /* how often slots got or changed places on disk, or space was
@@ -232,6 +235,56 @@ void skv_shard_promoted_locked(struct skv_shard *shard, uint64_t *slot, uint64_t
 void skv_shard_promote_locked(struct skv_shard *shard, const struct skv_key *key,
                               const struct skv_entry_parts *parts, uint64_t *slot)
     SKV_REQUIRES(shard->lock);
+
+/* shard_advise.c */
+
+typedef void skv_shard_tell(struct skv_advise *advise, const struct skv_advise_key *key);
+
+/** Tells of a sampled key. */
+void skv_shard_tell_sampled_locked(struct skv_shard *shard, skv_shard_tell *tell,
+                                   const struct skv_key *key, size_t value_size, uint32_t bits)
+    SKV_REQUIRES(shard->lock);
+
+/** Tells the simulation of a key, if it is sampled; `bits` are its slot's, before this use. */
+static inline void skv_shard_tell_locked(struct skv_shard *shard, skv_shard_tell *tell,
+                                         const struct skv_key *key, size_t value_size,
+                                         uint32_t bits) SKV_REQUIRES(shard->lock)
+{
+    if (SKV_UNLIKELY(skv_advise_samples(&shard->advise, key->hash))) {
+        skv_shard_tell_sampled_locked(shard, tell, key, value_size, bits);
+    }
+}
+
+/** Tells it that the key's entry is not for RAM, or that it is deleted. */
+static inline void skv_shard_tell_gone_locked(struct skv_shard *shard, const struct skv_key *key,
+                                              bool deleted) SKV_REQUIRES(shard->lock)
+{
+    if (SKV_UNLIKELY(skv_advise_samples(&shard->advise, key->hash))) {
+        (deleted ? skv_advise_del : skv_advise_leave)(&shard->advise, key->hash);
+    }
+}
+
+/** A get or pin that found its key counts as a use of it. */
+static inline void skv_shard_count_get_locked(struct skv_shard *shard, const struct skv_key *key,
+                                              size_t value_size, uint64_t *slot)
+    SKV_REQUIRES(shard->lock)
+{
+    shard->counters.hits += !skv_slot_on_disk(*slot);
+    shard->counters.spilled_reads += skv_slot_on_disk(*slot);
+    skv_shard_tell_locked(shard, skv_advise_get, key, value_size, skv_slot_policy(*slot));
+    skv_shard_use_slot(shard, slot);
+}
+
+/** One that found nothing. */
+static inline void skv_shard_count_miss_locked(struct skv_shard *shard, const struct skv_key *key)
+    SKV_REQUIRES(shard->lock)
+{
+    shard->counters.misses++;
+    if (SKV_UNLIKELY(skv_advise_samples(&shard->advise, key->hash)) &&
+        shard->mode == SKV_SHARD_DROP) {
+        skv_advise_missed(&shard->advise, key->hash);
+    }
+}
 
 /* shard_ops.c */
 

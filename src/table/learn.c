@@ -39,6 +39,11 @@
 _Static_assert(1u << (23u - FLOAT_SHIFT) == SKV_LEARN_OCTAVE, "an octave is an exponent");
 #define FLOAT_LOWEST ((127u - 16u) << (23u - FLOAT_SHIFT))
 
+static double at_most(double number, double most)
+{
+    return number < most ? number : most;
+}
+
 /* The uses per tick that are to be expected of an entry of each age while it is kept. */
 static void find_values(const double chances[SKV_LEARN_AGES], double values[SKV_LEARN_AGES])
 {
@@ -46,7 +51,8 @@ static void find_values(const double chances[SKV_LEARN_AGES], double values[SKV_
         double left = 1; /* the part not yet used */
         double time = 0;
         for (uint32_t tick = age; tick < age + HORIZON; tick++) {
-            const double chance = chances[tick < SKV_LEARN_AGES ? tick : SKV_LEARN_AGES - 1];
+            const double chance =
+                at_most(chances[tick < SKV_LEARN_AGES ? tick : SKV_LEARN_AGES - 1], CHANCE_MOST);
             time += left * (1 - chance / 2);
             left *= 1 - chance;
         }
@@ -54,14 +60,9 @@ static void find_values(const double chances[SKV_LEARN_AGES], double values[SKV_
     }
 }
 
-static double at_most(double number, double most)
+uint16_t skv_learn_score(double worth)
 {
-    return number < most ? number : most;
-}
-
-static uint16_t score_of(double value)
-{
-    const float rounded = (float)value;
+    const float rounded = (float)worth;
     uint32_t bits;
     memcpy(&bits, &rounded, sizeof(bits));
     bits >>= FLOAT_SHIFT;
@@ -73,34 +74,49 @@ void skv_learn_init(struct skv_learn *learn)
 {
     memset(learn, 0, sizeof(*learn));
     for (uint32_t i = 0; i < SKV_LEARN_CELLS; i++) {
-        learn->scores[i] = score_of(skv_policy_formula(i));
+        learn->scores[i] = skv_learn_score(skv_policy_formula(i));
     }
 }
 
-static void fade(uint32_t *count)
+void skv_learn_fade(uint32_t *count)
 {
     *count -= (*count + FADING - 1) / FADING;
+}
+
+double skv_learn_expected(double chance, uint32_t met)
+{
+    return chance * met * SKV_SWEEP_TICKS;
+}
+
+void skv_learn_weigh(const double formula[SKV_LEARN_AGES], const double learned[SKV_LEARN_AGES],
+                     double weights[SKV_LEARN_AGES])
+{
+    double formula_values[SKV_LEARN_AGES];
+    double learned_values[SKV_LEARN_AGES];
+    find_values(formula, formula_values);
+    find_values(learned, learned_values);
+    for (uint32_t age = 0; age < SKV_LEARN_AGES; age++) {
+        const double ratio = learned_values[age] / formula_values[age];
+        weights[age] = sqrt(ratio * sqrt(ratio));
+    }
 }
 
 static void score_class(struct skv_learn *learn, uint32_t first)
 {
     double formula[SKV_LEARN_AGES];
     double learned[SKV_LEARN_AGES];
-    double formula_values[SKV_LEARN_AGES];
-    double learned_values[SKV_LEARN_AGES];
+    double weights[SKV_LEARN_AGES];
     for (uint32_t age = 0; age < SKV_LEARN_AGES; age++) {
         const uint32_t i = first + age;
         const double chance = learn->rate * skv_policy_formula(i);
-        const double expected = chance * learn->met[i] * SKV_SWEEP_TICKS;
-        formula[age] = at_most(chance, CHANCE_MOST);
-        learned[age] = at_most(chance * (learn->uses[i] + PRIOR) / (expected + PRIOR), CHANCE_MOST);
+        const double expected = skv_learn_expected(chance, learn->met[i]);
+        formula[age] = chance;
+        learned[age] = chance * (learn->uses[i] + PRIOR) / (expected + PRIOR);
     }
-    find_values(formula, formula_values);
-    find_values(learned, learned_values);
+    skv_learn_weigh(formula, learned, weights);
     for (uint32_t age = 0; age < SKV_LEARN_AGES; age++) {
-        const double ratio = learned_values[age] / formula_values[age];
-        const double trusted = sqrt(ratio * sqrt(ratio));
-        learn->scores[first + age] = score_of(skv_policy_formula(first + age) * trusted);
+        const double worth = skv_policy_formula(first + age) * weights[age];
+        learn->scores[first + age] = skv_learn_score(worth);
     }
 }
 
@@ -112,9 +128,9 @@ void skv_learn_step(struct skv_learn *learn)
     }
     for (uint32_t i = first; i < first + SKV_LEARN_AGES; i++) {
         learn->uses_sum += learn->uses[i];
-        learn->expected_sum += skv_policy_formula(i) * learn->met[i] * SKV_SWEEP_TICKS;
-        fade(&learn->uses[i]);
-        fade(&learn->met[i]);
+        learn->expected_sum += skv_learn_expected(skv_policy_formula(i), learn->met[i]);
+        skv_learn_fade(&learn->uses[i]);
+        skv_learn_fade(&learn->met[i]);
     }
     if (++learn->next == SKV_LEARN_CLASSES) {
         if (learn->uses_sum > 0 && learn->expected_sum > 0) {

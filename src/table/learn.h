@@ -41,9 +41,16 @@ struct skv_learn {
 /** Starts with the formula's scores, nothing learned. */
 void skv_learn_init(struct skv_learn *learn);
 
+/** Counts so many; a count that is at its end stays there. */
+static inline void skv_learn_count_many(uint32_t *count, uint32_t many)
+{
+    const uint32_t more = many * SKV_LEARN_UNIT;
+    *count += *count < UINT32_MAX - more ? more : 0;
+}
+
 static inline void skv_learn_count(uint32_t *count)
 {
-    *count += *count < UINT32_MAX - SKV_LEARN_UNIT ? SKV_LEARN_UNIT : 0;
+    skv_learn_count_many(count, 1);
 }
 
 /** An entry came into RAM, where there are now `residents`: goes on working. */
@@ -51,5 +58,22 @@ void skv_learn_miss(struct skv_learn *learn, uint64_t residents);
 
 /** Works over the next class. */
 void skv_learn_step(struct skv_learn *learn);
+
+/* What learning from a sample (lesson.h) does in the same way. */
+
+/** The uses to be expected, in the units of counts, where so many slots were met. */
+double skv_learn_expected(double chance, uint32_t met);
+/** A turn takes a part of a count. */
+void skv_learn_fade(uint32_t *count);
+/**
+ * By how much the entries of one class are worth more than the formula says, by age.
+ *
+ * @param formula  chance of a use within a tick, as the formula has it
+ * @param learned  the same as seen
+ */
+void skv_learn_weigh(const double formula[SKV_LEARN_AGES], const double learned[SKV_LEARN_AGES],
+                     double weights[SKV_LEARN_AGES]);
+/** The score of a worth. */
+uint16_t skv_learn_score(double worth);
 
 #endif

@@ -197,16 +197,20 @@ static void expect_all(struct scene *scene)
     }
 }
 
-/* One run; returns whether an allocation failed. */
-static bool play(unsigned n, bool spills)
+/* Stores that spill; from the larger one on other sizes are simulated. */
+#define SMALL ((uint64_t)768 << 10)
+#define LARGE ((uint64_t)2 << 20)
+
+/* One run; returns whether an allocation failed. Without max_mem everything stays in memory. */
+static bool play(unsigned n, uint64_t max_mem)
 {
     static struct scene scene;
     struct tempdir dir;
     spillkv_options options;
     tempdir_make(&dir);
     spillkv_options_init(&options);
-    options.path = spills ? tempdir_file(&dir, "store") : NULL;
-    options.max_mem = spills ? 768 << 10 : 0;
+    options.path = max_mem != 0 ? tempdir_file(&dir, "store") : NULL;
+    options.max_mem = max_mem;
     options.shards = 1;
     options.hash_seed = 3;
     start(n);
@@ -228,10 +232,10 @@ static bool play(unsigned n, bool spills)
     return atomic_load(&failed);
 }
 
-static void play_all(bool spills, unsigned fewer)
+static void play_all(uint64_t max_mem, unsigned fewer)
 {
     unsigned n = 1;
-    while (n < RUNS && play(n, spills)) {
+    while (n < RUNS && play(n, max_mem)) {
         n += 1 + n / (TEST_SANITIZED ? fewer / 5 : fewer);
     }
     cr_expect_lt(n, RUNS);
@@ -243,19 +247,26 @@ TestSuite(oom, .timeout = 160);
 Test(oom, store_in_memory_survives_every_failing_allocation)
 {
     skv_alloc_set_hook(our_hook, NULL);
-    play_all(false, 100);
+    play_all(0, 100);
     skv_alloc_set_hook(NULL, NULL);
 }
 
 Test(oom, spilling_store_survives_every_failing_allocation)
 {
     skv_alloc_set_hook(our_hook, NULL);
-    play_all(true, 50);
+    play_all(SMALL, 50);
+    skv_alloc_set_hook(NULL, NULL);
+}
+
+Test(oom, store_that_simulates_other_sizes_survives_every_failing_allocation)
+{
+    skv_alloc_set_hook(our_hook, NULL);
+    play_all(LARGE, 50);
     skv_alloc_set_hook(NULL, NULL);
 }
 
 Test(oom, spilling_store_survives_failing_allocations_of_sqlite)
 {
     fail_sqlite();
-    play_all(true, 25);
+    play_all(SMALL, 25);
 }

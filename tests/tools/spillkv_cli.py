@@ -245,6 +245,12 @@ class Replay(Case):
             self.assertGreater(result["entries_ram"], 1000)
             self.assertLess(result["entries_ram"], len(set(numbers)))
             ratios[policy] = result["hit_ratio"]
+            advice = result["advice"]
+            total = result["stats"]["total"]
+            self.assertEqual(advice["gets"], total["hits"] + total["spilled_reads"])
+            steps = [advice["hit_ratio"][size] for size in ("half", "now", "twice", "four")]
+            self.assertEqual(steps, sorted(steps))
+            self.assertLess(steps[0], steps[3])
         self.assertGreater(ratios["slot-l"], ratios["lru"])
 
     def test_formats_and_sizes(self):
