@@ -14,7 +14,7 @@
 #include "support/kv.h"
 #include "support/model.h"
 
-#define ROUNDS      (TEST_SANITIZED ? 24u : 120u)
+#define ROUNDS      (TEST_SANITIZED ? 16u : 60u)
 #define PLACES      16 /* damaged in a round, all of one kind */
 #define PAGE        8192
 #define SPILLED     9000u /* keys 0 .. SPILLED - 1, most of them on disk */

@@ -3,7 +3,10 @@
  * Every call of the system that the library makes fails once, at every place where it is made, and
  * some of them fail from there on: whatever is told, nothing that was set is lost.
  */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/kv.h"
@@ -28,7 +31,7 @@ static void clean_up(void)
     tempdir_remove(&test.dir);
 }
 
-TestSuite(system, .init = prepare, .fini = clean_up, .timeout = 300);
+TestSuite(system_calls, .init = prepare, .fini = clean_up, .timeout = 300);
 
 static void fill(void)
 {
@@ -109,12 +112,12 @@ static void survive_everywhere(enum system_call call, int error, bool ever)
     int n = 1;
     while (survive(call, n, error, ever)) {
         runs++;
-        n += 1 + n / (TEST_SANITIZED ? 2 : 4);
+        n += n < 12 ? 1 : n / (TEST_SANITIZED ? 2 : 4);
     }
     cr_expect_gt(runs, 0, "call %d is not made", (int)call);
 }
 
-Test(system, files_and_directories_that_fail_to_open_lose_nothing)
+Test(system_calls, files_and_directories_that_fail_to_open_lose_nothing)
 {
     survive_everywhere(SYSTEM_MKDIR, EACCES, false);
     survive_everywhere(SYSTEM_MKDIR, ENOSPC, false);
@@ -123,6 +126,7 @@ Test(system, files_and_directories_that_fail_to_open_lose_nothing)
     survive_everywhere(SYSTEM_OPEN, ENOMEM, false);
     survive_everywhere(SYSTEM_OPEN, EDQUOT, false);
     survive_everywhere(SYSTEM_OPEN, ENOENT, false);
+    survive_everywhere(SYSTEM_OPEN, EINTR, false);
     survive_everywhere(SYSTEM_OPENAT, EMFILE, false);
     survive_everywhere(SYSTEM_OPENAT, ENOSPC, false);
     survive_everywhere(SYSTEM_OPENAT, ENOMEM, false);
@@ -134,7 +138,7 @@ Test(system, files_and_directories_that_fail_to_open_lose_nothing)
     survive_everywhere(SYSTEM_REALPATH, ENOENT, false);
 }
 
-Test(system, files_that_cannot_be_looked_at_or_locked_lose_nothing)
+Test(system_calls, files_that_cannot_be_looked_at_or_locked_lose_nothing)
 {
     survive_everywhere(SYSTEM_FSTAT, EIO, false);
     survive_everywhere(SYSTEM_FSTAT, EIO, true);
@@ -145,7 +149,7 @@ Test(system, files_that_cannot_be_looked_at_or_locked_lose_nothing)
     survive_everywhere(SYSTEM_FLOCK, EWOULDBLOCK, false);
 }
 
-Test(system, reading_that_fails_loses_nothing)
+Test(system_calls, reading_that_fails_loses_nothing)
 {
     survive_everywhere(SYSTEM_PREAD, EIO, false);
     survive_everywhere(SYSTEM_PREAD, EIO, true);
@@ -155,7 +159,7 @@ Test(system, reading_that_fails_loses_nothing)
     survive_everywhere(SYSTEM_READ, EIO, false);
 }
 
-Test(system, writing_that_fails_loses_nothing)
+Test(system_calls, writing_that_fails_loses_nothing)
 {
     survive_everywhere(SYSTEM_PWRITE, EIO, false);
     survive_everywhere(SYSTEM_PWRITE, EIO, true);
@@ -166,7 +170,7 @@ Test(system, writing_that_fails_loses_nothing)
     survive_everywhere(SYSTEM_PWRITE, SYSTEM_NOTHING, false);
 }
 
-Test(system, files_that_cannot_be_closed_or_removed_lose_nothing)
+Test(system_calls, files_that_cannot_be_closed_or_removed_lose_nothing)
 {
     survive_everywhere(SYSTEM_CLOSE, EIO, false);
     survive_everywhere(SYSTEM_CLOSE, EIO, true);
@@ -176,7 +180,7 @@ Test(system, files_that_cannot_be_closed_or_removed_lose_nothing)
     survive_everywhere(SYSTEM_UNLINKAT, ENOENT, false);
 }
 
-Test(system, locks_threads_and_random_numbers_that_cannot_be_had_lose_nothing)
+Test(system_calls, locks_threads_and_random_numbers_that_cannot_be_had_lose_nothing)
 {
     survive_everywhere(SYSTEM_GETRANDOM, ENOSYS, false);
     survive_everywhere(SYSTEM_GETRANDOM, EINTR, false);
@@ -192,7 +196,7 @@ Test(system, locks_threads_and_random_numbers_that_cannot_be_had_lose_nothing)
 
 /* Once for a process, so each has a process of its own. */
 
-Test(system, handlers_of_fork_that_cannot_be_had_fail_the_open)
+Test(system_calls, handlers_of_fork_that_cannot_be_had_fail_the_open)
 {
     spillkv *kv;
     system_fail(SYSTEM_ATFORK, 1, ENOMEM, true);
@@ -201,13 +205,93 @@ Test(system, handlers_of_fork_that_cannot_be_had_fail_the_open)
     cr_expect_null(kv);
 }
 
-Test(system, a_store_without_arenas_works)
+/* Which one of jemalloc's controls fails. */
+ParameterizedTestParameters(system_calls, a_store_without_arenas_works)
 {
-    for (int n = 1; n <= 4; n++) {
-        system_fail(SYSTEM_MALLCTL, n, EINVAL, true);
-        kv_open(&test);
-        kv_fill(test.kv, 0, KEYS);
-        kv_expect_filled(test.kv, 0, KEYS);
-        KV_OK(spillkv_close(test.kv));
+    static int calls[] = {1, 2, 3, 4, 5, 6, 7};
+    return cr_make_param_array(int, calls, sizeof(calls) / sizeof(calls[0]));
+}
+
+ParameterizedTest(int *n, system_calls, a_store_without_arenas_works)
+{
+    system_fail(SYSTEM_MALLCTL, *n, EINVAL, true);
+    kv_open(&test);
+    kv_fill(test.kv, 0, KEYS);
+    kv_expect_filled(test.kv, 0, KEYS);
+    KV_OK(spillkv_close(test.kv));
+    system_recover();
+    /* Neither is there memory from elsewhere. */
+    for (int mapping = 1; mapping < 4; mapping++) {
+        system_fail(SYSTEM_MMAP, mapping, ENOMEM, false);
+        const spillkv_status status = spillkv_open(&test.options, &test.kv);
+        cr_expect(status == SPILLKV_OK || status == SPILLKV_ENOMEM, "%d", status);
+        if (status == SPILLKV_OK) {
+            fill();
+            system_recover();
+            expect_kept(true);
+            KV_OK(spillkv_close(test.kv));
+        }
+        system_recover();
     }
+    system_fail(SYSTEM_MUNMAP, 1, ENOMEM, true);
+    kv_open(&test);
+    kv_fill(test.kv, 0, KEYS);
+    kv_expect_filled(test.kv, 0, KEYS);
+    KV_OK(spillkv_close(test.kv));
+    system_recover();
+}
+
+Test(system_calls, a_system_that_does_not_tell_its_processors_has_one)
+{
+    test.options.shards = 0;
+    test.options.spillers = 0;
+    test.options.max_mem = (uint64_t)1 << 30;
+    system_fail(SYSTEM_SYSCONF, 1, EINVAL, true);
+    kv_open(&test);
+    cr_expect_gt(system_recover(), 0);
+    cr_expect_eq(kv_stats(test.kv).shards, 4);
+    cr_expect_eq(kv_stats(test.kv).spillers, 1);
+    KV_OK(spillkv_close(test.kv));
+}
+
+Test(system_calls, a_limit_that_needs_a_thread_is_refused_without_one)
+{
+    test.options.max_mem = 0;
+    kv_open(&test);
+    kv_fill(test.kv, 0, KEYS);
+    system_fail(SYSTEM_CREATE, 1, EAGAIN, true);
+    cr_expect_eq(spillkv_set_max_mem(test.kv, 8 << 20), SPILLKV_ESYSTEM);
+    cr_expect_eq(system_recover(), 1);
+    cr_expect_eq(kv_stats(test.kv).max_mem, 0);
+    kv_expect_filled(test.kv, 0, KEYS);
+    KV_OK(spillkv_set_max_mem(test.kv, 8 << 20));
+    KV_OK(spillkv_close(test.kv));
+}
+
+/* Opens and closes over a shard file that a killed process left. */
+static void expect_leftover(int error, spillkv_status wanted)
+{
+    char command[4 * PATH_MAX];
+    kv_open(&test);
+    kv_fill(test.kv, 0, KEYS);
+    snprintf(command, sizeof(command), "cp '%s/shard-000.db' '%s/shard-007.db'", test.path,
+             test.path);
+    cr_assert_eq(system(command), 0);
+    KV_OK(spillkv_close(test.kv));
+    cr_assert(tempdir_has(&test.dir, "store/shard-007.db"));
+    system_fail(SYSTEM_UNLINKAT, 1, error, false);
+    const spillkv_status status = spillkv_open(&test.options, &test.kv);
+    cr_expect_eq(system_recover(), 1);
+    cr_expect_eq(status, wanted, "%d", status);
+    KV_OK(spillkv_close(test.kv));
+}
+
+Test(system_calls, what_was_left_and_cannot_be_removed_keeps_a_store_from_opening)
+{
+    expect_leftover(EPERM, SPILLKV_EIO);
+}
+
+Test(system_calls, what_was_left_and_removed_by_another_is_no_hindrance)
+{
+    expect_leftover(ENOENT, SPILLKV_OK);
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -78,6 +79,9 @@ WRAP(fstatat64, int, (int dir, const char *path, struct stat *out, int flags),
 WRAP(getrandom, ssize_t, (void *out, size_t size, unsigned flags),
      FAIL_OR(SYSTEM_GETRANDOM, -1, getrandom, (out, size, flags)))
 WRAP(mkdir, int, (const char *path, mode_t mode), FAIL_OR(SYSTEM_MKDIR, -1, mkdir, (path, mode)))
+WRAP(mmap64, void *, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
+     FAIL_OR(SYSTEM_MMAP, MAP_FAILED, mmap64, (at, size, protection, flags, fd, offset)))
+WRAP(munmap, int, (void *at, size_t size), FAIL_OR(SYSTEM_MUNMAP, -1, munmap, (at, size)))
 WRAP(read, ssize_t, (int fd, void *out, size_t size),
      FAIL_OR(SYSTEM_READ, -1, read, (fd, out, size)))
 WRAP(readdir64, struct dirent *, (DIR * stream), FAIL_OR(SYSTEM_READDIR, NULL, readdir64, (stream)))
@@ -85,6 +89,7 @@ WRAP(realpath, char *, (const char *path, char *out),
      FAIL_OR(SYSTEM_REALPATH, NULL, realpath, (path, out)))
 WRAP(stat64, int, (const char *path, struct stat *out),
      FAIL_OR(SYSTEM_STAT, -1, stat64, (path, out)))
+WRAP(sysconf, long, (int name), FAIL_OR(SYSTEM_SYSCONF, -1, sysconf, (name)))
 WRAP(unlink, int, (const char *path), FAIL_OR(SYSTEM_UNLINK, -1, unlink, (path)))
 WRAP(unlinkat, int, (int dir, const char *path, int flags),
      FAIL_OR(SYSTEM_UNLINKAT, -1, unlinkat, (dir, path, flags)))
