@@ -11,6 +11,7 @@ packages=(
     libgsl-dev libjansson-dev sqlite3
     libhiredis-dev redis-tools gnuplot-nox
     clang-14 libclang-rt-14-dev clang clang-tidy clang-format cppcheck
+    gcovr valgrind
 )
 
 if ! command -v apt-get >/dev/null; then

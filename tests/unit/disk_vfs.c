@@ -302,7 +302,7 @@ Test(vfs, undo_that_memory_cannot_hold_is_told_at_once)
     sqlite3_file *file = open_file();
     cr_assert_eq(put(file, 'a', 0), SQLITE_OK);
     cr_assert_eq(control(SKV_FCNTL_SETTLE), SQLITE_OK);
-    fault_vfs_set(FAULT_WRITE, 1, SQLITE_FULL, true);
+    fault_vfs_set(FAULT_WRITE, 1, SQLITE_IOERR_WRITE, true);
     failing_alloc_start(&failing, 1);
     cr_expect_eq(put(file, 'b', 0), SQLITE_IOERR_NOMEM);
     failing_alloc_stop();
