@@ -195,3 +195,34 @@ Test(writing, clear_meanwhile_wins)
     cr_expect_eq(one_shard_get(&one, 3, 1, 100), SPILLKV_NOT_FOUND);
     cr_expect_eq(one_shard_counters(&one).live_bytes, 0);
 }
+
+/* Where the entries of a segment on disk end; behind it every byte must be 0. */
+static size_t expect_zeroes_behind_entries(uint32_t id)
+{
+    uint8_t bytes[SKV_SEGMENT_BYTES];
+    size_t size;
+    size_t end = 0;
+    cr_assert_eq(skv_store_read(one.shard->store, id, 0, bytes, sizeof(bytes), &size), SPILLKV_OK);
+    cr_assert_eq(size, sizeof(bytes));
+    for (size_t step = 1; step != 0; end += step) {
+        step = skv_segment_entry_bytes(bytes + end, size - end);
+    }
+    for (size_t i = end; i < size; i++) {
+        cr_assert_eq(bytes[i], 0, "segment %u: byte %zu", id, i);
+    }
+    return end;
+}
+
+Test(writing, nothing_but_entries_is_written)
+{
+    struct skv_batch *const batch = &one.shard->batch;
+    /* What an earlier batch, or another use of the memory, left. */
+    memset(batch->bytes, 0xa5, batch->segment_capacity * SKV_SEGMENT_BYTES);
+    for (uint32_t i = 0; i < 60; i++) {
+        cr_assert_eq(one_shard_set(&one, i, 1, 700), SPILLKV_OK);
+    }
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    for (uint32_t id = 1; id <= 4; id++) {
+        cr_expect_gt(expect_zeroes_behind_entries(id), SKV_SEGMENT_BYTES / 2);
+    }
+}
