@@ -11,7 +11,8 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 code=0
-valgrind --trace-children=yes --log-file="$logs/%p" --leak-check=full \
+export SPILLKV_MEMCHECK=1
+valgrind --trace-children=yes --fair-sched=try --log-file="$logs/%p" --leak-check=full \
     --show-leak-kinds=definite --errors-for-leak-kinds=definite "$@" || code=$?
 
 # Processes that were killed by a test's intent have no summary.

@@ -50,8 +50,8 @@ static void forget_old(struct skv_shard *shard, const struct skv_key *key,
     }
 }
 
-/** Whether what refused a slot is nothing that freed memory could change. A store that drops entries
- *  drops their slots too. */
+/** Whether what refused a slot is nothing that freed memory could change. A store that drops
+ *  entries drops their slots too. */
 static bool has_no_slot(struct skv_shard *shard, const struct skv_key *key, spillkv_status status)
     SKV_REQUIRES(shard->lock)
 {

@@ -125,8 +125,8 @@ SKV_MUST_CHECK spillkv_status skv_table_insert(struct skv_table *table, uint64_t
                                                uint64_t slot);
 /** How many more slots the group of a hash takes without more memory. */
 static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash);
-/** Whether the group of a hash has no slot left and no longer run to move to: only a removal helps,
- *  whatever the budget gives. */
+/** Whether the group of a hash has no slot left and no longer run to move to: only a removal
+ *  helps, whatever the budget gives. */
 static inline bool skv_table_is_crowded(const struct skv_table *table, uint64_t hash);
 /** Makes sure that the next insert, if it is for this hash, succeeds; statuses as of the insert. */
 SKV_MUST_CHECK spillkv_status skv_table_reserve(struct skv_table *table, uint64_t hash);

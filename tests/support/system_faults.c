@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 static struct {
     _Atomic int call; /* SYSTEM_CALLS: none */
@@ -89,7 +90,9 @@ WRAP(realpath, char *, (const char *path, char *out),
      FAIL_OR(SYSTEM_REALPATH, NULL, realpath, (path, out)))
 WRAP(stat64, int, (const char *path, struct stat *out),
      FAIL_OR(SYSTEM_STAT, -1, stat64, (path, out)))
-WRAP(sysconf, long, (int name), FAIL_OR(SYSTEM_SYSCONF, -1, sysconf, (name)))
+/* Of all it tells, the number of processors. */
+WRAP(sysconf, long, (int name),
+     name == _SC_NPROCESSORS_ONLN && fails(SYSTEM_SYSCONF) ? -1 : __real_sysconf(name))
 WRAP(unlink, int, (const char *path), FAIL_OR(SYSTEM_UNLINK, -1, unlink, (path)))
 WRAP(unlinkat, int, (int dir, const char *path, int flags),
      FAIL_OR(SYSTEM_UNLINKAT, -1, unlinkat, (dir, path, flags)))
