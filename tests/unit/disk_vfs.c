@@ -211,12 +211,15 @@ Test(vfs, refused_write_after_commit_was_called_is_told_at_sync_once)
 Test(vfs, full_disk_and_failing_disk_are_told_apart)
 {
     sqlite3_file *file = calloc(1, (size_t)vfs->szOsFile);
-    /* Linux: every write to it fails for want of space, and it cannot be truncated. */
-    int rc = vfs->xOpen(vfs, "/dev/full", file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE, NULL);
+    /* Linux: every write to it fails for want of space, and it cannot be truncated. Parameters are
+       looked for around the name, so it has to be one of SQLite's. */
+    const char *const name = sqlite3_create_filename("/dev/full", "", "", 0, NULL);
+    const int rc = vfs->xOpen(vfs, name, file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE, NULL);
     cr_assert_eq(rc, SQLITE_OK);
     cr_expect_eq(put(file, 'a', 0), SQLITE_FULL);
     cr_expect_eq(file->pMethods->xTruncate(file, 0), SQLITE_IOERR_TRUNCATE);
     cr_expect_eq(file->pMethods->xClose(file), SQLITE_OK);
+    sqlite3_free_filename(name);
     free(file);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "support/latch_vfs.h"
+#include "support/memory.h"
 #include "support/model.h"
 #include "support/shard.h"
 
@@ -32,6 +33,11 @@ Test(batch, new_batch_is_empty_and_has_room)
     cr_expect(skv_batch_has_room(&batch, SKV_SEGMENT_BYTES, 100));
     cr_expect_not(skv_batch_has_room(&batch, 5 * SKV_SEGMENT_BYTES, 1));
     cr_expect_not(skv_batch_has_room(&batch, 1, batch.spilling_capacity + 1));
+    batch.lone_count = SKV_BATCH_LONE;
+    cr_expect_not(skv_batch_has_room(&batch, 1, 1));
+    batch.lone_count = 1;
+    batch.lone_bytes = SKV_BATCH_LONE_BYTES;
+    cr_expect_not(skv_batch_has_room(&batch, 1, 1));
     cr_expect_geq(skv_batch_bytes(4), 4 * SKV_SEGMENT_BYTES);
     skv_batch_fini(&batch);
     skv_batch_fini(&batch);
@@ -224,5 +230,17 @@ Test(writing, nothing_but_entries_is_written)
     cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
     for (uint32_t id = 1; id <= 4; id++) {
         cr_expect_gt(expect_zeroes_behind_entries(id), SKV_SEGMENT_BYTES / 2);
+    }
+}
+
+Test(batch, memory_that_is_missing_leaves_nothing)
+{
+    struct skv_batch batch;
+    struct failing_alloc failing;
+    for (unsigned n = 1; n <= 5; n++) {
+        failing_alloc_start(&failing, n);
+        cr_expect_eq(skv_batch_init(&batch, 4), SPILLKV_ENOMEM);
+        failing_alloc_stop();
+        cr_expect_null(batch.bytes);
     }
 }
