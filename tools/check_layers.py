@@ -38,7 +38,8 @@ FOREIGN = {
 }
 
 # Folders beside src/ that see the public header only, and their exceptions.
-PUBLIC_ONLY = ['tools', 'bench', 'tests/api', 'tests/stress', 'tests/consumer', 'tests/abi']
+PUBLIC_ONLY = ['tools', 'bench', 'tests/api', 'tests/stress', 'tests/slow', 'tests/consumer',
+               'tests/abi']
 SEE_ALL = ['bench/micro', 'bench/hitrate']
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -12,6 +12,7 @@ packages=(
     libgsl-dev libjansson-dev sqlite3
     libhiredis-dev redis-tools gnuplot-nox
     clang-14 libclang-rt-14-dev clang clang-tidy clang-format cppcheck
+    gcovr valgrind
 )
 if [ "${1:-}" = --peers ]; then
     packages+=(librocksdb-dev liblmdb-dev libtkrzw-dev libleveldb-dev libwiredtiger-dev)

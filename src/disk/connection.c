@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -47,9 +48,11 @@ static void say(char *message, size_t message_size, const char *what, const char
     }
 }
 
-static spillkv_status create_file(const char *file, char *message, size_t message_size)
+static spillkv_status create_file(struct skv_connection *connection, const char *file,
+                                  char *message, size_t message_size)
 {
     spillkv_status status = SPILLKV_OK;
+    struct stat info;
     int fd;
 
     do {
@@ -63,8 +66,16 @@ static spillkv_status create_file(const char *file, char *message, size_t messag
         say(message, message_size, file, strerror(errno));
         return status;
     }
+    if (fstat(fd, &info) == 0) {
+        connection->device = info.st_dev;
+        connection->inode = info.st_ino;
+    } else {
+        status = SPILLKV_EIO;
+        say(message, message_size, file, strerror(errno));
+        unlink(file);
+    }
     close(fd);
-    return SPILLKV_OK;
+    return status;
 }
 
 /* "file:" PATH "?under=" VFS with everything escaped that could mean something in a URI. */
@@ -158,7 +169,7 @@ spillkv_status skv_connection_open(struct skv_connection *connection, const char
         say(message, message_size, "SQLite", "refuses our VFS");
         return status;
     }
-    status = create_file(file, message, message_size);
+    status = create_file(connection, file, message, message_size);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -198,6 +209,19 @@ void skv_connection_close(struct skv_connection *connection)
     /* Nothing is left that could keep it from closing; _v2 copes even so. */
     (void)sqlite3_close_v2(connection->db);
     *connection = (struct skv_connection){0};
+}
+
+spillkv_status skv_connection_remove(const struct skv_connection *connection, const char *file)
+{
+    struct stat info;
+
+    if (lstat(file, &info) != 0) {
+        return errno == ENOENT || errno == ENOTDIR ? SPILLKV_OK : SPILLKV_EIO;
+    }
+    if (info.st_dev != connection->device || info.st_ino != connection->inode) {
+        return SPILLKV_OK;
+    }
+    return unlink(file) == 0 || errno == ENOENT ? SPILLKV_OK : SPILLKV_EIO;
 }
 
 int skv_connection_run(struct skv_connection *connection, enum skv_statement statement)

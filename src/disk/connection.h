@@ -39,6 +39,8 @@ struct skv_connection {
     struct sqlite3_file *file;   /* of the main database; owned by db */
     struct sqlite3_blob *reader; /* NULL until something is read */
     uint32_t reader_id;
+    uint64_t device; /* of the file that was created: another one of its name is not ours */
+    uint64_t inode;
 };
 
 /**
@@ -54,6 +56,13 @@ SKV_MUST_CHECK spillkv_status skv_connection_open(struct skv_connection *connect
                                                   size_t message_size);
 /** Closes, but does not remove the file; a zeroed connection is fine. */
 void skv_connection_close(struct skv_connection *connection);
+/**
+ * Removes the file if it still has this name; what somebody else put there stays.
+ *
+ * @return SPILLKV_OK: nothing of ours has the name any more; SPILLKV_EIO, with errno
+ */
+SKV_MUST_CHECK spillkv_status skv_connection_remove(const struct skv_connection *connection,
+                                                    const char *file);
 
 /** Runs a statement to its end, ignoring rows, and resets it. @return an SQLite result, extended */
 int skv_connection_run(struct skv_connection *connection, enum skv_statement statement);

@@ -467,6 +467,16 @@ char *skv_directory_shard_file(const struct skv_directory *directory, uint32_t s
     return file;
 }
 
+/* Whether the directory that was opened still has its name. */
+static bool is_named(const struct skv_directory *directory)
+{
+    struct stat opened;
+    struct stat named;
+
+    return fstat(directory->fd, &opened) == 0 && lstat(directory->path, &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 spillkv_status skv_directory_close(struct skv_directory **directory)
 {
     struct skv_directory *closed = *directory;
@@ -482,6 +492,7 @@ spillkv_status skv_directory_close(struct skv_directory **directory)
     } else if (unlinkat(closed->fd, LOCK_NAME, 0) != 0 && errno != ENOENT) {
         status = SPILLKV_EIO;
     }
+    closed->created = closed->created && is_named(closed);
     release(closed, closed->path, false);
     skv_free(closed);
     return status;

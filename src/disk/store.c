@@ -141,10 +141,8 @@ spillkv_status skv_store_close(struct skv_store **store)
         return SPILLKV_OK;
     }
     *store = NULL;
+    status = skv_connection_remove(&closed->connection, closed->file);
     skv_connection_close(&closed->connection);
-    if (unlink(closed->file) != 0 && errno != ENOENT) {
-        status = SPILLKV_EIO;
-    }
     free_store(closed);
     return status;
 }
@@ -401,7 +399,7 @@ static spillkv_status start_anew(struct skv_store *store)
     struct skv_connection fresh;
     spillkv_status status;
 
-    if (unlink(store->file) != 0 && errno != ENOENT) {
+    if (skv_connection_remove(&store->connection, store->file) != SPILLKV_OK) {
         snprintf(store->message, sizeof(store->message), "%s: %s", store->file, strerror(errno));
         return SPILLKV_EIO;
     }

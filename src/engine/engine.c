@@ -216,6 +216,18 @@ static spillkv_status make_room(spillkv *kv, const struct skv_key *key, struct m
     return status;
 }
 
+/** Either all tables have what max_mem allows them, or one group has the longest run there is. */
+static void report_no_slot(spillkv *kv)
+{
+    if (skv_budget_table_is_full(&kv->budget)) {
+        skv_engine_report_full(kv);
+    } else if (!atomic_exchange_explicit(&kv->reported_full, true, memory_order_relaxed)) {
+        skv_log_write(&kv->log, SPILLKV_LOG_ERROR,
+                      "a group of keys is as large as one can be: too many keys for the number of "
+                      "shards, or keys made to collide under a known hash_seed");
+    }
+}
+
 spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void *value,
                               size_t value_size)
 {
@@ -231,7 +243,7 @@ spillkv_status skv_engine_set(spillkv *kv, const struct skv_key *key, const void
     for (;;) {
         spillkv_status status = try_set(kv, shard, key, value, value_size);
         if (SKV_UNLIKELY(status == SKV_ENOSLOT)) {
-            skv_engine_report_full(kv);
+            report_no_slot(kv);
             return SPILLKV_EFULL;
         }
         if (SKV_LIKELY(status != SPILLKV_EFULL)) {

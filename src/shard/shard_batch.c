@@ -71,6 +71,15 @@ bool skv_batch_has_room(const struct skv_batch *batch, size_t bytes, uint32_t en
            batch->lone_count < SKV_BATCH_LONE && batch->lone_bytes < SKV_BATCH_LONE_BYTES;
 }
 
+/** Fills the unused end of the last segment with zeroes: that is where a walk over it ends. */
+static void finish_segment(struct skv_batch *batch)
+{
+    if (batch->segment_count != 0 && batch->fill < SKV_SEGMENT_BYTES) {
+        uint8_t *const bytes = batch->bytes + (batch->segment_count - 1) * SKV_SEGMENT_BYTES;
+        memset(bytes + batch->fill, 0, SKV_SEGMENT_BYTES - batch->fill);
+    }
+}
+
 /** Begins a new segment of the batch; false when ids or room are missing. */
 static bool begin_segment(struct skv_shard *shard)
 {
@@ -82,6 +91,7 @@ static bool begin_segment(struct skv_shard *shard)
     if (id == 0) {
         return false;
     }
+    finish_segment(batch);
     uint8_t *const bytes = batch->bytes + batch->segment_count * SKV_SEGMENT_BYTES;
     batch->segments[batch->segment_count++] = (struct skv_store_segment){.id = id, .bytes = bytes};
     batch->fill = 0;
@@ -149,15 +159,6 @@ spillkv_status skv_shard_begin_batch(struct skv_shard *shard)
     }
     skv_mutex_unlock(&shard->lock);
     return status;
-}
-
-/** Fills the unused end of each segment with zeroes: that is where a walk over it ends. */
-static void finish_segment(struct skv_batch *batch)
-{
-    if (batch->segment_count != 0 && batch->fill < SKV_SEGMENT_BYTES) {
-        uint8_t *const bytes = batch->bytes + (batch->segment_count - 1) * SKV_SEGMENT_BYTES;
-        memset(bytes + batch->fill, 0, SKV_SEGMENT_BYTES - batch->fill);
-    }
 }
 
 /** SQLite's memory changes with what it caches: the account follows it. */

@@ -50,12 +50,22 @@ static void forget_old(struct skv_shard *shard, const struct skv_key *key,
     }
 }
 
+/** Whether what refused a slot is nothing that freed memory could change. A store that drops
+ *  entries drops their slots too. */
+static bool has_no_slot(struct skv_shard *shard, const struct skv_key *key, spillkv_status status)
+    SKV_REQUIRES(shard->lock)
+{
+    return status == SPILLKV_EFULL &&
+           (skv_budget_table_is_full(shard->budget) ||
+            (shard->mode != SKV_SHARD_DROP && skv_table_is_crowded(&shard->table, key->hash)));
+}
+
 static spillkv_status insert_new(struct skv_shard *shard, const struct skv_key *key,
                                  struct skv_put *put) SKV_REQUIRES(shard->lock)
 {
     uint64_t locator;
     spillkv_status status = skv_table_reserve(&shard->table, key->hash);
-    if (status == SPILLKV_EFULL && skv_budget_table_is_full(shard->budget)) {
+    if (has_no_slot(shard, key, status)) {
         return SKV_ENOSLOT;
     }
     if (status == SPILLKV_OK) {
@@ -207,7 +217,7 @@ static spillkv_status set_place(struct skv_shard *shard, const struct skv_key *k
         status =
             skv_table_insert(&shard->table, key->hash,
                              skv_slot_make(key->hash, true, skv_policy_new(&shard->policy), place));
-        if (status == SPILLKV_EFULL && skv_budget_table_is_full(shard->budget)) {
+        if (has_no_slot(shard, key, status)) {
             status = SKV_ENOSLOT;
         }
     }

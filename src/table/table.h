@@ -128,6 +128,9 @@ SKV_MUST_CHECK spillkv_status skv_table_insert(struct skv_table *table, uint64_t
                                                uint64_t slot);
 /** How many more slots the group of a hash takes without more memory. */
 static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash);
+/** Whether the group of a hash has no slot left and no longer run to move to: only a removal
+ *  helps, whatever the budget gives. */
+static inline bool skv_table_is_crowded(const struct skv_table *table, uint64_t hash);
 /** Makes sure that the next insert, if it is for this hash, succeeds; statuses as of the insert. */
 SKV_MUST_CHECK spillkv_status skv_table_reserve(struct skv_table *table, uint64_t hash);
 /** Empties a slot that skv_table_first() or _next() returned for the same hash. Never fails: where
@@ -153,6 +156,13 @@ static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t ha
 {
     const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
     return (uint32_t)group->buckets * SKV_BUCKET_SLOTS - group->used;
+}
+
+static inline bool skv_table_is_crowded(const struct skv_table *table, uint64_t hash)
+{
+    const struct skv_run_class *const longest = &table->runs.classes[table->runs.class_count - 1];
+    return skv_table_room(table, hash) == 0 &&
+           table->groups[skv_table_group_of(table, hash)].buckets == longest->length;
 }
 
 /** The home bucket of a tag in a run of n buckets. */

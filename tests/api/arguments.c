@@ -150,3 +150,54 @@ Test(arguments, a_refused_call_counts_nothing)
     const spillkv_counters after = kv_stats(test.kv).total;
     cr_expect_eq(memcmp(&before, &after, sizeof(before)), 0);
 }
+
+/* Buffers that overlap: what goes in is copied before anything comes out. */
+
+Test(arguments, a_value_may_be_written_over_its_own_key)
+{
+    char bytes[64] = "key and more";
+    KV_OK(spillkv_set(test.kv, bytes, 12, "a value that is longer than its key", 35));
+    size_t size = 0;
+    KV_OK(spillkv_get(test.kv, bytes, 12, bytes, sizeof(bytes), &size));
+    cr_expect_eq(size, 35);
+    cr_expect_eq(memcmp(bytes, "a value that is longer than its key", 35), 0);
+}
+
+Test(arguments, a_value_may_begin_within_its_key)
+{
+    const char bytes[] = "0123456789abcdef";
+    char buffer[16];
+    size_t size = 0;
+    KV_OK(spillkv_set(test.kv, bytes, 10, bytes + 4, 12));
+    KV_OK(spillkv_set(test.kv, bytes + 2, 10, bytes, 16));
+    KV_OK(spillkv_get(test.kv, bytes, 10, buffer, sizeof(buffer), &size));
+    cr_expect(size == 12 && memcmp(buffer, bytes + 4, 12) == 0);
+    KV_OK(spillkv_get(test.kv, bytes + 2, 10, buffer, sizeof(buffer), &size));
+    cr_expect(size == 16 && memcmp(buffer, bytes, 16) == 0);
+}
+
+Test(arguments, a_capacity_is_believed_but_no_more_than_the_value_is_written)
+{
+    char buffer[8] = "........";
+    size_t size = 0;
+    KV_OK(spillkv_set(test.kv, "key", 3, "value", 5));
+    KV_OK(spillkv_get(test.kv, "key", 3, buffer, SIZE_MAX, &size));
+    cr_expect_eq(size, 5);
+    cr_expect_eq(memcmp(buffer, "value...", 8), 0);
+}
+
+Test(arguments, an_empty_value_needs_no_buffer)
+{
+    size_t size = 99;
+    void *value = NULL;
+    KV_OK(spillkv_set(test.kv, "key", 3, "", 0));
+    KV_OK(spillkv_get(test.kv, "key", 3, NULL, 0, &size));
+    cr_expect_eq(size, 0);
+    KV_OK(spillkv_get_copy(test.kv, "key", 3, &value, &size));
+    cr_expect_eq(size, 0);
+    cr_expect_not_null(value);
+    spillkv_free(value);
+    KV_OK(spillkv_set(test.kv, "key", 3, "value", 5));
+    cr_expect_eq(spillkv_get(test.kv, "key", 3, NULL, 0, &size), SPILLKV_TOO_SMALL);
+    cr_expect_eq(size, 5);
+}

@@ -183,3 +183,19 @@ Test(damage, is_gone_after_a_clear)
     kv_fill(test.kv, 0, 2000);
     kv_expect_filled(test.kv, 0, 2000);
 }
+
+Test(damage, of_a_value_reports_no_size)
+{
+    uint32_t corrupt = 0;
+    damage_file(0xff, 8192, 8192);
+    for (uint32_t i = 0; i < 2000; i++) {
+        char key[13];
+        uint8_t value[KV_VALUE];
+        size_t size = 99;
+        snprintf(key, sizeof(key), "key-%08u", i);
+        const spillkv_status status = spillkv_get(test.kv, key, 12, value, sizeof(value), &size);
+        cr_assert_eq(size, status == SPILLKV_OK ? KV_VALUE : 0);
+        corrupt += status == SPILLKV_ECORRUPT;
+    }
+    cr_expect_gt(corrupt, 0);
+}

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base/log.h"
 #include "base/mutex.h"
@@ -29,6 +30,16 @@ Test(log, hands_the_formatted_line_to_the_host)
     cr_expect_eq(heard.count, 1);
     cr_expect_eq(heard.level, SPILLKV_LOG_WARNING);
     cr_expect_str_eq(heard.line, "shard 3: disk full");
+}
+
+Test(log, drops_what_cannot_be_formatted)
+{
+    /* Not a character of the C locale. */
+    static const wchar_t unknown[] = {0xd800, 0};
+    struct heard heard = {0};
+    const struct skv_log log = {hear, &heard};
+    skv_log_write(&log, SPILLKV_LOG_ERROR, "%ls", unknown);
+    cr_expect_eq(heard.count, 0);
 }
 
 Test(log, drops_messages_when_nobody_listens)

@@ -138,3 +138,22 @@ Test(overlay, write_without_memory_says_so)
     skv_alloc_set_hook(NULL, NULL);
     cr_expect(skv_overlay_is_empty(&overlay));
 }
+
+Test(overlay, cut_twice_ends_at_the_lower_one)
+{
+    skv_overlay_truncate(&overlay, 5 * PAGE);
+    skv_overlay_truncate(&overlay, 3 * PAGE);
+    skv_overlay_truncate(&overlay, 4 * PAGE);
+    cr_expect_eq(skv_overlay_file_bytes(&overlay, 8 * PAGE), 3 * PAGE);
+    cr_expect_eq(skv_overlay_file_bytes(&overlay, 2 * PAGE), 2 * PAGE);
+}
+
+Test(overlay, writes_of_other_sizes_at_a_place_follow_each_other)
+{
+    uint8_t seen[PAGE];
+    put(1, 'a');
+    cr_assert(skv_overlay_write(&overlay, PAGE, "bc", 2));
+    memset(seen, '.', PAGE);
+    skv_overlay_patch(&overlay, PAGE, seen, PAGE);
+    cr_expect_eq(memcmp(seen, "bcaa", 4), 0);
+}

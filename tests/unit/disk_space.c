@@ -348,3 +348,13 @@ Test(space, random_operations_keep_the_books)
         skv_space_check(&space);
     }
 }
+
+Test(space, what_it_does_not_have_holds_nothing)
+{
+    uint32_t ids[4];
+    cr_expect_eq(skv_space_choose_sparse(&space, ids, 4), 0);
+    take_packed(2, 104);
+    cr_expect_gt(skv_space_live(&space, 1), 0);
+    cr_expect_eq(skv_space_live(&space, 0), 0);
+    cr_expect_eq(skv_space_live(&space, 3), 0);
+}

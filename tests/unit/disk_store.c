@@ -378,3 +378,14 @@ Test(store, open_without_memory_leaves_nothing)
     }
     cr_expect(false, "it never succeeded");
 }
+
+Test(store, message_is_optional)
+{
+    char message[8] = "before";
+    struct skv_store *store;
+    const struct skv_store_options taken = {.file = disk.file, .cache_bytes = 1 << 20};
+    cr_expect_eq(skv_store_open(&taken, &store, NULL, 0), SPILLKV_EFOREIGN);
+    cr_expect_null(store);
+    cr_expect_eq(skv_store_open(&taken, &store, message, 0), SPILLKV_EFOREIGN);
+    cr_expect_str_eq(message, "before");
+}

@@ -6,6 +6,7 @@
 
 #include "disk/vfs.h"
 #include "support/fault_vfs.h"
+#include "support/memory.h"
 #include "support/tempdir.h"
 
 #define MAIN (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
@@ -210,11 +211,124 @@ Test(vfs, refused_write_after_commit_was_called_is_told_at_sync_once)
 Test(vfs, full_disk_and_failing_disk_are_told_apart)
 {
     sqlite3_file *file = calloc(1, (size_t)vfs->szOsFile);
-    /* Linux: every write to it fails for want of space, and it cannot be truncated. */
-    int rc = vfs->xOpen(vfs, "/dev/full", file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE, NULL);
+    /* Linux: every write to it fails for want of space, and it cannot be truncated. Parameters are
+       looked for around the name, so it has to be one of SQLite's. */
+    const char *const name = sqlite3_create_filename("/dev/full", "", "", 0, NULL);
+    const int rc = vfs->xOpen(vfs, name, file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READWRITE, NULL);
     cr_assert_eq(rc, SQLITE_OK);
     cr_expect_eq(put(file, 'a', 0), SQLITE_FULL);
     cr_expect_eq(file->pMethods->xTruncate(file, 0), SQLITE_IOERR_TRUNCATE);
     cr_expect_eq(file->pMethods->xClose(file), SQLITE_OK);
+    sqlite3_free_filename(name);
+    free(file);
+}
+
+/* What SQLite does not ask for in the modes that are set, but a VFS has to answer. */
+static void expect_answers(sqlite3_file *file)
+{
+    int locked = 1;
+    cr_expect_eq(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL), SQLITE_OK);
+    cr_expect_eq(file->pMethods->xCheckReservedLock(file, &locked), SQLITE_OK);
+    cr_expect_eq(locked, 0);
+    cr_expect_geq(file->pMethods->xSectorSize(file), 512);
+    cr_expect_eq(file->pMethods->xDeviceCharacteristics(file), SQLITE_IOCAP_POWERSAFE_OVERWRITE);
+}
+
+Test(vfs, every_question_about_a_file_is_answered)
+{
+    sqlite3_file *file = open_file();
+    expect_answers(file);
+    cr_assert_eq(sqlite3_close(db), SQLITE_OK);
+    cr_assert_eq(sqlite3_open_v2(tempdir_file(&dir, "other"), &db,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, SKV_VFS_NAME),
+                 SQLITE_OK);
+    cr_assert_eq(sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file), SQLITE_OK);
+    expect_answers(file);
+}
+
+Test(vfs, a_name_that_does_not_fit_is_refused)
+{
+    char name[8];
+    cr_expect_eq(vfs->xFullPathname(vfs, "/1234567", sizeof(name), name), SQLITE_CANTOPEN);
+    cr_expect_eq(vfs->xFullPathname(vfs, "/123456", sizeof(name), name), SQLITE_OK);
+    cr_expect_str_eq(name, "/123456");
+}
+
+/* A VFS that fails and yet leaves a file that has to be closed, as is allowed. */
+
+static int closed_files;
+
+static int close_half_open(sqlite3_file *file)
+{
+    (void)file;
+    closed_files++;
+    return SQLITE_OK;
+}
+
+static int open_half(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags, int *out)
+{
+    static const sqlite3_io_methods methods = {.iVersion = 1, .xClose = close_half_open};
+    (void)self, (void)name, (void)flags, (void)out;
+    file->pMethods = &methods;
+    return SQLITE_IOERR;
+}
+
+static int open_over(const char *under)
+{
+    char name[PATH_MAX + 300];
+    snprintf(name, sizeof(name), "file:%s?" SKV_VFS_UNDER "=%s", tempdir_file(&dir, "file"), under);
+    return sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI,
+                           SKV_VFS_NAME);
+}
+
+Test(vfs, a_file_that_another_one_opened_half_is_closed)
+{
+    static sqlite3_vfs half;
+    half = *sqlite3_vfs_find(NULL);
+    half.zName = "half";
+    half.pNext = NULL;
+    half.xOpen = open_half;
+    cr_assert_eq(sqlite3_vfs_register(&half, 0), SQLITE_OK);
+    cr_expect_eq(open_over("half"), SQLITE_IOERR);
+    cr_expect_eq(closed_files, 1);
+}
+
+Test(vfs, itself_below_itself_is_as_if_it_were_not)
+{
+    cr_expect_eq(open_over(SKV_VFS_NAME), SQLITE_OK);
+    cr_expect(tempdir_has(&dir, "file"));
+}
+
+Test(vfs, undo_that_memory_cannot_hold_is_told_at_once)
+{
+    struct failing_alloc failing;
+    sqlite3_file *file = open_file();
+    cr_assert_eq(put(file, 'a', 0), SQLITE_OK);
+    cr_assert_eq(control(SKV_FCNTL_SETTLE), SQLITE_OK);
+    fault_vfs_set(FAULT_WRITE, 1, SQLITE_IOERR_WRITE, true);
+    failing_alloc_start(&failing, 1);
+    cr_expect_eq(put(file, 'b', 0), SQLITE_IOERR_NOMEM);
+    failing_alloc_stop();
+    fault_vfs_clear();
+    cr_expect_eq(letter_at(file, 0), 'a');
+}
+
+Test(vfs, file_over_another_one_needs_memory)
+{
+    void *held = NULL;
+    const sqlite3_int64 before = sqlite3_hard_heap_limit64(0);
+    char name[PATH_MAX + 300];
+    sqlite3_file *const file = calloc(1, (size_t)vfs->szOsFile);
+    const char *parameters[] = {SKV_VFS_UNDER, FAULT_VFS_NAME};
+    fault_vfs_register();
+    snprintf(name, sizeof(name), "%s", tempdir_file(&dir, "file"));
+    const char *const full = sqlite3_create_filename(name, "", "", 1, parameters);
+    held = sqlite3_malloc(8);
+    sqlite3_hard_heap_limit64(sqlite3_memory_used());
+    cr_expect_eq(vfs->xOpen(vfs, full, file, MAIN, NULL), SQLITE_NOMEM);
+    sqlite3_hard_heap_limit64(before);
+    cr_expect_null(file->pMethods);
+    sqlite3_free(held);
+    sqlite3_free_filename(full);
     free(file);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "support/latch_vfs.h"
+#include "support/memory.h"
 #include "support/model.h"
 #include "support/shard.h"
 
@@ -32,6 +33,11 @@ Test(batch, new_batch_is_empty_and_has_room)
     cr_expect(skv_batch_has_room(&batch, SKV_SEGMENT_BYTES, 100));
     cr_expect_not(skv_batch_has_room(&batch, 5 * SKV_SEGMENT_BYTES, 1));
     cr_expect_not(skv_batch_has_room(&batch, 1, batch.spilling_capacity + 1));
+    batch.lone_count = SKV_BATCH_LONE;
+    cr_expect_not(skv_batch_has_room(&batch, 1, 1));
+    batch.lone_count = 1;
+    batch.lone_bytes = SKV_BATCH_LONE_BYTES;
+    cr_expect_not(skv_batch_has_room(&batch, 1, 1));
     cr_expect_geq(skv_batch_bytes(4), 4 * SKV_SEGMENT_BYTES);
     skv_batch_fini(&batch);
     skv_batch_fini(&batch);
@@ -194,4 +200,47 @@ Test(writing, clear_meanwhile_wins)
     cr_expect_eq(skv_shard_count(one.shard), 0);
     cr_expect_eq(one_shard_get(&one, 3, 1, 100), SPILLKV_NOT_FOUND);
     cr_expect_eq(one_shard_counters(&one).live_bytes, 0);
+}
+
+/* Where the entries of a segment on disk end; behind it every byte must be 0. */
+static size_t expect_zeroes_behind_entries(uint32_t id)
+{
+    uint8_t bytes[SKV_SEGMENT_BYTES];
+    size_t size;
+    size_t end = 0;
+    cr_assert_eq(skv_store_read(one.shard->store, id, 0, bytes, sizeof(bytes), &size), SPILLKV_OK);
+    cr_assert_eq(size, sizeof(bytes));
+    for (size_t step = 1; step != 0; end += step) {
+        step = skv_segment_entry_bytes(bytes + end, size - end);
+    }
+    for (size_t i = end; i < size; i++) {
+        cr_assert_eq(bytes[i], 0, "segment %u: byte %zu", id, i);
+    }
+    return end;
+}
+
+Test(writing, nothing_but_entries_is_written)
+{
+    struct skv_batch *const batch = &one.shard->batch;
+    /* What an earlier batch, or another use of the memory, left. */
+    memset(batch->bytes, 0xa5, batch->segment_capacity * SKV_SEGMENT_BYTES);
+    for (uint32_t i = 0; i < 60; i++) {
+        cr_assert_eq(one_shard_set(&one, i, 1, 700), SPILLKV_OK);
+    }
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    for (uint32_t id = 1; id <= 4; id++) {
+        cr_expect_gt(expect_zeroes_behind_entries(id), SKV_SEGMENT_BYTES / 2);
+    }
+}
+
+Test(batch, memory_that_is_missing_leaves_nothing)
+{
+    struct skv_batch batch;
+    struct failing_alloc failing;
+    for (unsigned n = 1; n <= 5; n++) {
+        failing_alloc_start(&failing, n);
+        cr_expect_eq(skv_batch_init(&batch, 4), SPILLKV_ENOMEM);
+        failing_alloc_stop();
+        cr_expect_null(batch.bytes);
+    }
 }

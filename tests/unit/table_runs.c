@@ -270,3 +270,11 @@ Test(runs, charge_nothing_when_init_fails)
     cr_expect(eq(u64, budget_used(), 0));
     skv_budget_fini(&budget);
 }
+
+Test(runs, that_never_were_can_be_ended)
+{
+    struct skv_runs none = {0};
+    skv_runs_fini(&none);
+    skv_runs_clear(&none);
+    cr_expect(eq(u64, none.bytes, 0));
+}
