@@ -365,17 +365,12 @@ spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context)
     return visiting.status;
 }
 
-/** Waits for a batch that is being written. What failed last is tried once more: the fault may be
- *  gone, and there may be nothing else left to do that would show it. */
+/** Waits for a batch that is being written. What failed last is tried once more, and that is what
+ *  counts: the fault may be gone, and there may be nothing left to write that would show it. */
 static spillkv_status settle_shard(struct skv_shard *shard)
 {
-    const spillkv_status status = skv_shard_settle(shard);
-    if (status == SPILLKV_OK) {
-        return SPILLKV_OK;
-    }
     bool worked;
-    const spillkv_status again = skv_shard_spill(shard, 1, &worked);
-    return again != SPILLKV_OK ? again : skv_shard_settle(shard);
+    return skv_shard_settle(shard) == SPILLKV_OK ? SPILLKV_OK : skv_shard_spill(shard, 1, &worked);
 }
 
 spillkv_status skv_engine_flush(spillkv *kv)
