@@ -1,72 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every allocation fails once: the n-th one, for n = 1, 2, ... until the scenario passes without
- * one that does. First ours, then SQLite's. Whatever fails says so, changes nothing, and leaks
- * nothing.
+ * Every allocation fails: the n-th one, for n = 1, 2, ... until the scenario passes without one
+ * that does, alone and with all that follow. First ours, then SQLite's. The scenario has every
+ * public call; whatever fails says so, changes nothing, and leaks nothing.
  */
 #include <criterion/criterion.h>
-#include <sqlite3.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "support/alloc_faults.h"
 #include "support/model.h"
 #include "support/shard.h"
 #include "support/tempdir.h"
 
 #define NUMBERS 1500u
 #define RUNS    200000
+#define MAX_MEM ((uint64_t)768 << 10)
 
-static _Atomic unsigned fail_at;
-static _Atomic unsigned seen;
-static _Atomic bool failed;
-
-static bool may_allocate(void)
-{
-    if (atomic_fetch_add(&seen, 1) + 1 != atomic_load(&fail_at)) {
-        return true;
-    }
-    atomic_store(&failed, true);
-    return false;
-}
-
-static bool our_hook(void *context, size_t bytes)
-{
-    (void)context, (void)bytes;
-    return may_allocate();
-}
-
-static sqlite3_mem_methods plain;
-
-static void *sqlite_malloc(int bytes)
-{
-    return may_allocate() ? plain.xMalloc(bytes) : NULL;
-}
-
-static void *sqlite_realloc(void *memory, int bytes)
-{
-    return may_allocate() ? plain.xRealloc(memory, bytes) : NULL;
-}
-
-/* Before SQLite is used at all. */
-static void fail_sqlite(void)
-{
-    cr_assert_eq(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain), SQLITE_OK);
-    sqlite3_mem_methods failing = plain;
-    failing.xMalloc = sqlite_malloc;
-    failing.xRealloc = sqlite_realloc;
-    cr_assert_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing), SQLITE_OK);
-    cr_assert_eq(sqlite3_initialize(), SQLITE_OK);
-}
-
-static void start(unsigned n)
-{
-    atomic_store(&fail_at, n);
-    atomic_store(&seen, 0);
-    atomic_store(&failed, false);
-}
+static unsigned failing; /* the number of the allocation */
 
 struct scene {
     spillkv *kv;
@@ -81,7 +32,7 @@ static bool is_fine(struct scene *scene, spillkv_status status)
 {
     scene->complaints += status < 0;
     cr_assert(status == SPILLKV_OK || status == SPILLKV_ENOMEM, "%s (allocation %u)",
-              spillkv_strerror(status), atomic_load(&fail_at));
+              spillkv_strerror(status), failing);
     return status == SPILLKV_OK;
 }
 
@@ -158,6 +109,37 @@ static size_t size_of(uint32_t number)
     return number % 50 == 0 ? 30000 : number % 7 * 150;
 }
 
+static void has(struct scene *scene, uint32_t number)
+{
+    const size_t key_size = model_key(number, scene->key);
+    const spillkv_status status = spillkv_has(scene->kv, scene->key, key_size);
+    if (status == SPILLKV_NOT_FOUND) {
+        cr_assert(!scene->model.entries[number].present);
+    } else if (is_fine(scene, status)) {
+        cr_assert(scene->model.entries[number].present);
+    }
+}
+
+static void ask_for_counters(struct scene *scene)
+{
+    spillkv_stats_data stats;
+    spillkv_counters counters;
+    uint64_t count;
+    cr_assert_eq(spillkv_stats(scene->kv, &stats), SPILLKV_OK);
+    cr_assert_eq(spillkv_shard_stats(scene->kv, 0, &counters), SPILLKV_OK);
+    if (is_fine(scene, spillkv_count(scene->kv, &count))) {
+        cr_assert_eq(count, scene->model.count);
+    }
+}
+
+/* Less and back; in a store without a limit it brings one, and a thread with it. */
+static void change_limit(struct scene *scene)
+{
+    const bool spills = scene->kv->mode == SKV_SHARD_SPILL;
+    (void)is_fine(scene, spillkv_set_max_mem(scene->kv, spills ? MAX_MEM - (64 << 10) : 64 << 20));
+    (void)is_fine(scene, spillkv_set_max_mem(scene->kv, spills ? MAX_MEM : 0));
+}
+
 static void use_all(struct scene *scene)
 {
     for (uint32_t i = 0; i < NUMBERS; i++) {
@@ -167,8 +149,11 @@ static void use_all(struct scene *scene)
         get(scene, i);
         pin(scene, (i + 50) % NUMBERS);
         set(scene, i / 2, size_of(i));
+        has(scene, i / 3);
     }
+    ask_for_counters(scene);
     (void)is_fine(scene, spillkv_each(scene->kv, visit, scene));
+    change_limit(scene);
     for (uint32_t i = 0; i < NUMBERS; i++) {
         if (i % 8 != 0) {
             del(scene, i);
@@ -178,6 +163,18 @@ static void use_all(struct scene *scene)
     for (uint32_t i = 0; i < scene->kv->shard_count; i++) {
         (void)is_fine(scene, skv_shard_compact(scene->kv->shards[i]));
     }
+}
+
+/* A clear needs no memory; what follows it may. */
+static void clear_and_use(struct scene *scene)
+{
+    cr_assert_eq(spillkv_clear(scene->kv), SPILLKV_OK);
+    model_clear(&scene->model);
+    for (uint32_t i = 0; i < NUMBERS; i += 2) {
+        set(scene, i, size_of(i));
+        get(scene, i / 2);
+    }
+    (void)is_fine(scene, spillkv_flush(scene->kv));
 }
 
 /* What the first failure left must be right; nothing fails any more. */
@@ -197,65 +194,117 @@ static void expect_all(struct scene *scene)
     }
 }
 
+/* What a run is about. */
+struct setting {
+    bool spills;
+    bool ever;     /* all that follow the n-th fail too */
+    bool clears;   /* the failure may come in a clear or after it */
+    unsigned step; /* n grows by this part of it */
+};
+
+static void play_open_store(struct scene *scene, const struct setting *setting, bool *failed_out)
+{
+    model_init(&scene->model, NUMBERS);
+    if (setting->clears) {
+        /* Counting begins here. */
+        alloc_faults_set(0, false);
+        use_all(scene);
+        alloc_faults_set(failing, setting->ever);
+        clear_and_use(scene);
+    } else {
+        use_all(scene);
+    }
+    *failed_out = alloc_faults_failures() != 0;
+    alloc_faults_set(0, false);
+    expect_all(scene);
+    /* Without any memory at all. */
+    alloc_faults_set(1, true);
+    cr_assert_eq(spillkv_clear(scene->kv), SPILLKV_OK);
+    cr_assert_eq(spillkv_close(scene->kv), SPILLKV_OK);
+    alloc_faults_set(0, false);
+    model_fini(&scene->model);
+}
+
 /* One run; returns whether an allocation failed. */
-static bool play(unsigned n, bool spills)
+static bool play(unsigned n, const struct setting *setting)
 {
     static struct scene scene;
     struct tempdir dir;
     spillkv_options options;
+    bool failed = true;
     tempdir_make(&dir);
     spillkv_options_init(&options);
-    options.path = spills ? tempdir_file(&dir, "store") : NULL;
-    options.max_mem = spills ? 768 << 10 : 0;
+    options.path = setting->spills ? tempdir_file(&dir, "store") : NULL;
+    options.max_mem = setting->spills ? MAX_MEM : 0;
     options.shards = 1;
     options.hash_seed = 3;
-    start(n);
+    failing = n;
+    alloc_faults_set(setting->clears ? 0 : n, setting->ever);
     const spillkv_status status = spillkv_open(&options, &scene.kv);
     if (status == SPILLKV_OK) {
-        model_init(&scene.model, NUMBERS);
-        use_all(&scene);
-        atomic_store(&fail_at, 0);
-        expect_all(&scene);
-        cr_assert_eq(spillkv_clear(scene.kv), SPILLKV_OK);
-        cr_assert_eq(spillkv_close(scene.kv), SPILLKV_OK);
-        model_fini(&scene.model);
+        play_open_store(&scene, setting, &failed);
     } else {
+        alloc_faults_set(0, false);
         cr_assert_eq(status, SPILLKV_ENOMEM, "%s (allocation %u)", spillkv_strerror(status), n);
         cr_assert_null(scene.kv);
-        cr_assert_not(tempdir_has(&dir, "store"), "nothing is left behind");
     }
+    cr_assert_not(tempdir_has(&dir, "store"), "nothing is left behind");
     tempdir_remove(&dir);
-    return atomic_load(&failed);
+    return failed;
 }
 
-static void play_all(bool spills, unsigned fewer)
+static void play_all(const struct setting *setting)
 {
+    const unsigned step = TEST_SANITIZED ? setting->step / 5 : setting->step;
     unsigned n = 1;
-    while (n < RUNS && play(n, spills)) {
-        n += 1 + n / (TEST_SANITIZED ? fewer / 5 : fewer);
+    unsigned runs = 0;
+    for (; n < RUNS && play(n, setting); n += 1 + n / step) {
+        runs++;
     }
     cr_expect_lt(n, RUNS);
-    printf("failing allocations up to %u\n", n);
+    printf("%u runs, failing allocations up to %u\n", runs, n);
 }
 
 TestSuite(oom, .timeout = 160);
 
 Test(oom, store_in_memory_survives_every_failing_allocation)
 {
-    skv_alloc_set_hook(our_hook, NULL);
-    play_all(false, 100);
-    skv_alloc_set_hook(NULL, NULL);
+    alloc_faults_watch_ours();
+    play_all(&(struct setting){.step = 100});
+    play_all(&(struct setting){.step = 100, .clears = true});
+}
+
+Test(oom, store_in_memory_survives_the_end_of_memory)
+{
+    alloc_faults_watch_ours();
+    play_all(&(struct setting){.step = 100, .ever = true});
+    play_all(&(struct setting){.step = 100, .ever = true, .clears = true});
 }
 
 Test(oom, spilling_store_survives_every_failing_allocation)
 {
-    skv_alloc_set_hook(our_hook, NULL);
-    play_all(true, 50);
-    skv_alloc_set_hook(NULL, NULL);
+    alloc_faults_watch_ours();
+    play_all(&(struct setting){.spills = true, .step = 50});
+    play_all(&(struct setting){.spills = true, .step = 20, .clears = true});
+}
+
+Test(oom, spilling_store_survives_the_end_of_memory)
+{
+    alloc_faults_watch_ours();
+    play_all(&(struct setting){.spills = true, .step = 20, .ever = true});
+    play_all(&(struct setting){.spills = true, .step = 20, .ever = true, .clears = true});
 }
 
 Test(oom, spilling_store_survives_failing_allocations_of_sqlite)
 {
-    fail_sqlite();
-    play_all(true, 25);
+    cr_assert(alloc_faults_watch_sqlite());
+    play_all(&(struct setting){.spills = true, .step = 25});
+    play_all(&(struct setting){.spills = true, .step = 10, .clears = true});
+}
+
+Test(oom, spilling_store_survives_the_end_of_memory_of_sqlite)
+{
+    cr_assert(alloc_faults_watch_sqlite());
+    play_all(&(struct setting){.spills = true, .step = 10, .ever = true});
+    play_all(&(struct setting){.spills = true, .step = 10, .ever = true, .clears = true});
 }
