@@ -382,7 +382,8 @@ typedef int spillkv_visit(void *context, const void *key, size_t key_size, const
  *
  * @return SPILLKV_OK when all were visited or visit stopped it; SPILLKV_EINVAL; SPILLKV_EIO,
  *         SPILLKV_ECORRUPT or SPILLKV_ENOMEM for the first entry that could not be read: the others
- *         are visited all the same unless memory ran out
+ *         are visited all the same unless memory ran out; SPILLKV_EFULL or SPILLKV_ENOSPC when
+ *         memory is used up and a recent set could not be finished that should be seen
  * Cost:   two disk reads for each spilled entry; memory for the keys of one group (a few hundred).
  */
 SPILLKV_API SPILLKV_MUST_CHECK spillkv_status spillkv_each(spillkv *kv, spillkv_visit *visit,

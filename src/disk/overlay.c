@@ -99,9 +99,10 @@ int64_t skv_overlay_file_bytes(const struct skv_overlay *overlay, int64_t bytes)
     return bytes;
 }
 
-void skv_overlay_patch(const struct skv_overlay *overlay, int64_t offset, void *buffer, size_t size)
+bool skv_overlay_patch(const struct skv_overlay *overlay, int64_t offset, void *buffer, size_t size)
 {
     int64_t end = offset + (int64_t)size;
+    bool all = size == 0;
 
     if (overlay->cut && end > overlay->cut_bytes) {
         int64_t from = overlay->cut_bytes > offset ? overlay->cut_bytes : offset;
@@ -114,8 +115,10 @@ void skv_overlay_patch(const struct skv_overlay *overlay, int64_t offset, void *
         if (from < to) {
             memcpy((uint8_t *)buffer + (from - offset), write->bytes + (from - write->offset),
                    (size_t)(to - from));
+            all = all || (from == offset && to == end);
         }
     }
+    return all;
 }
 
 int skv_overlay_settle(struct skv_overlay *overlay, skv_overlay_truncate_fn *truncate,

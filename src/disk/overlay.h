@@ -36,8 +36,8 @@ void skv_overlay_truncate(struct skv_overlay *overlay, int64_t bytes);
 /** The size of a file of `bytes` as it is seen through the overlay. */
 int64_t skv_overlay_file_bytes(const struct skv_overlay *overlay, int64_t bytes);
 /** Puts what is owed over bytes that were read from the file at `offset`: parts beyond a cut become
- *  zeroes. */
-void skv_overlay_patch(const struct skv_overlay *overlay, int64_t offset, void *buffer,
+ *  zeroes. Returns whether all of them are owed: then it does not matter what the file holds. */
+bool skv_overlay_patch(const struct skv_overlay *overlay, int64_t offset, void *buffer,
                        size_t size);
 
 /** Does a truncation or a write; 0 or an error. */

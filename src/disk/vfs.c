@@ -57,6 +57,7 @@ struct guarded_file {
     bool committing;            /* the next SQLITE_FCNTL_SYNC is the commit's */
     int failure;                /* why the transaction cannot be committed, SQLITE_OK if it can */
     sqlite3_int64 start_bytes;  /* of the file when the transaction began */
+    sqlite3_int64 end_bytes;    /* of the file, at least: what was written since is there too */
     struct skv_overlay overlay; /* what the disk refused */
     struct skv_gather gather;   /* new pages of the transaction that are not written yet */
     struct skv_row_pages rows;  /* what the pages written hold */
@@ -82,10 +83,13 @@ static sqlite3_vfs *default_of(sqlite3_vfs *vfs)
 static int raw_write(void *context, int64_t offset, const void *bytes, size_t size)
 {
     struct guarded_file *file = context;
-    if (file->under != NULL) {
-        return file->under->pMethods->xWrite(file->under, bytes, (int)size, offset);
+    const int rc = file->under != NULL
+                       ? file->under->pMethods->xWrite(file->under, bytes, (int)size, offset)
+                       : skv_fd_write(file->fd, bytes, size, offset);
+    if (rc == SQLITE_OK && offset + (int64_t)size > file->end_bytes) {
+        file->end_bytes = offset + (int64_t)size;
     }
-    return skv_fd_write(file->fd, bytes, size, offset);
+    return rc;
 }
 
 /* A failure is the transaction's: it is reported when that is to be committed. */
@@ -134,11 +138,11 @@ static int file_read(sqlite3_file *base, void *buffer, int size, sqlite3_int64 o
         rc = skv_fd_read(file->fd, buffer, (size_t)size, offset);
     }
     if (!skv_overlay_is_empty(&file->overlay) &&
-        (rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ)) {
-        skv_overlay_patch(&file->overlay, offset, buffer, (size_t)size);
+        (rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ) &&
+        skv_overlay_patch(&file->overlay, offset, buffer, (size_t)size)) {
         rc = SQLITE_OK;
     }
-    if (rc == SQLITE_IOERR_SHORT_READ && offset + size <= file->start_bytes) {
+    if (rc == SQLITE_IOERR_SHORT_READ && offset + size <= file->end_bytes) {
         /* The file was cut. SQLite would take the missing bytes for zeroes and keep them in its
            cache. */
         rc = IOERR_CUT;
@@ -200,6 +204,9 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 bytes)
     if (bytes < file->start_bytes) {
         file->start_bytes = bytes;
     }
+    if (bytes < file->end_bytes) {
+        file->end_bytes = bytes;
+    }
     return SQLITE_OK;
 }
 
@@ -233,6 +240,7 @@ static int settle(struct guarded_file *file)
         rc = file_size(&file->base, &file->start_bytes);
     }
     if (rc == SQLITE_OK) {
+        file->end_bytes = file->start_bytes;
         file->failure = SQLITE_OK;
         file->committing = false;
         file->guarded = true;

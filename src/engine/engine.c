@@ -191,10 +191,27 @@ static spillkv_status try_set(spillkv *kv, struct skv_shard *shard, const struct
 struct making_room {
     uint64_t goal;   /* bytes to free at a time */
     uint64_t wanted; /* bytes of room with which it should succeed */
-    uint32_t vain;   /* so often there was nothing to free */
+    uint32_t vain;   /* so often in a row there was nothing to free */
 };
 
-/** Frees memory, in the caller's own thread. SPILLKV_OK: worth another try. */
+/**
+ * Frees memory, in the caller's own thread. SPILLKV_OK: worth another try.
+ *
+ * That nothing is left to free need not mean that memory is full: another thread may just have
+ * freed it all, and others have used it since. So who finds nothing looks again a few times; where
+ * entries stay for good, only if there is room now.
+ */
+static spillkv_status free_for(spillkv *kv, struct making_room *making)
+{
+    const spillkv_status status = skv_spillers_free(&kv->spillers, making->goal);
+    making->vain = status == SPILLKV_OK ? 0 : making->vain;
+    const bool again =
+        status == SPILLKV_EFULL && ++making->vain < VAIN_MOST &&
+        (kv->mode != SKV_SHARD_KEEP || skv_budget_room(&kv->budget) >= making->wanted);
+    return again ? SPILLKV_OK : status;
+}
+
+/** The same for a call that may not be allowed to wait, with what it tells. */
 static spillkv_status make_room(spillkv *kv, const struct skv_key *key, struct making_room *making)
 {
     if (key->nowait && kv->mode == SKV_SHARD_SPILL) {
@@ -202,11 +219,8 @@ static spillkv_status make_room(spillkv *kv, const struct skv_key *key, struct m
         return SPILLKV_WOULD_BLOCK;
     }
     atomic_fetch_add_explicit(&kv->helped, 1, memory_order_relaxed);
-    const spillkv_status status = skv_spillers_free(&kv->spillers, making->goal);
-    /* Nothing was left to free because another thread just freed it all: there is room now. */
-    const bool again = status == SPILLKV_EFULL && skv_budget_room(&kv->budget) >= making->wanted &&
-                       ++making->vain < VAIN_MOST;
-    if (SKV_UNLIKELY(status == SPILLKV_OK || again)) {
+    const spillkv_status status = free_for(kv, making);
+    if (SKV_UNLIKELY(status == SPILLKV_OK)) {
         atomic_store_explicit(&kv->reported_full, false, memory_order_relaxed);
         return SPILLKV_OK;
     }
@@ -287,12 +301,14 @@ spillkv_status skv_engine_pin(spillkv *kv, const struct skv_key *key, struct skv
 
 spillkv_status skv_engine_resolve(spillkv *kv, struct skv_shard *shard)
 {
+    struct making_room making = {.goal = kv->budget.segment_bytes,
+                                 .wanted = 2 * kv->budget.segment_bytes};
     for (;;) {
         spillkv_status status = skv_shard_resolve_inbox(shard);
         if (SKV_LIKELY(status != SPILLKV_EFULL)) {
             return status == SKV_ENOSLOT ? SPILLKV_EFULL : status;
         }
-        status = skv_spillers_help(&kv->spillers);
+        status = free_for(kv, &making);
         if (status != SPILLKV_OK) {
             return status;
         }
@@ -378,17 +394,12 @@ spillkv_status skv_engine_each(spillkv *kv, spillkv_visit *visit, void *context)
     return visiting.status;
 }
 
-/** Waits for a batch that is being written. What failed last is tried once more: the fault may be
- *  gone, and there may be nothing else left to do that would show it. */
+/** Waits for a batch that is being written. What failed last is tried once more, and that is what
+ *  counts: the fault may be gone, and there may be nothing left to write that would show it. */
 static spillkv_status settle_shard(struct skv_shard *shard)
 {
-    const spillkv_status status = skv_shard_settle(shard);
-    if (status == SPILLKV_OK) {
-        return SPILLKV_OK;
-    }
     bool worked;
-    const spillkv_status again = skv_shard_spill(shard, 1, &worked);
-    return again != SPILLKV_OK ? again : skv_shard_settle(shard);
+    return skv_shard_settle(shard) == SPILLKV_OK ? SPILLKV_OK : skv_shard_spill(shard, 1, &worked);
 }
 
 spillkv_status skv_engine_flush(spillkv *kv)

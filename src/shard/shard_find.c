@@ -292,6 +292,25 @@ static void discard_value(const struct skv_shard *shard, struct skv_cold *cold)
     cold->value = NULL;
 }
 
+#ifdef SKV_MUTANT_COLD_READ
+/** Planted for tests/linear: what a get has read comes into RAM, wherever the key is by now. */
+static void promote_blindly(struct skv_shard *shard, const struct skv_key *key,
+                            const struct skv_cold *cold, size_t value_size)
+    SKV_REQUIRES(shard->lock)
+{
+    struct skv_found found;
+    struct skv_put put = {.parts = {.key = key->bytes,
+                                    .value = cold->value,
+                                    .key_size = key->size,
+                                    .value_size = value_size}};
+    put.bytes = skv_entry_parts_bytes(&put.parts);
+    if (cold->sink != NULL && cold->value != NULL && !skv_ram_is_lone(&shard->ram, put.bytes) &&
+        search_locked(shard, key, 0, &found) == 0) {
+        (void)!skv_shard_put_locked(shard, key, &found, &put);
+    }
+}
+#endif
+
 spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key,
                               struct skv_cold *cold, struct skv_found *found)
 {
@@ -325,6 +344,11 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
             found->value_size = candidate.value_size;
             return status;
         }
+#ifdef SKV_MUTANT_COLD_READ
+        if (!other) {
+            promote_blindly(shard, key, cold, candidate.value_size);
+        }
+#endif
         discard_value(shard, cold);
         shard->counters.wasted_reads++;
         const bool goes_on = shard->disk_moves == moves && other;

@@ -15,14 +15,32 @@
 /** Quanta examined at most only to fill the last segment of a batch. */
 #define EXTRA_QUANTA 4
 
+/** The slot that points at the bytes that were written; NULL if there is none any more. */
+static uint64_t *slot_of_written(struct skv_shard *shard, const struct skv_spilling *spilled)
+    SKV_REQUIRES(shard->lock)
+{
+#ifdef SKV_MUTANT_SETTLE /* planted for tests/linear: wherever the key's entry is by now */
+    const uint8_t *const written = skv_ram_at(&shard->ram, spilled->locator);
+    const uint64_t header = skv_entry_header(written);
+    const struct skv_key key = {.bytes = skv_entry_key(written, header),
+                                .size = skv_header_key_size(header),
+                                .hash = spilled->hash};
+    struct skv_found found;
+    (void)skv_shard_search_locked(shard, &key, 0, &found);
+    return found.value_size == skv_header_value_size(header) ? found.slot : NULL;
+#else
+    return skv_shard_slot_at(&shard->table, spilled->hash, false, spilled->locator);
+#endif
+}
+
 /** After the write: each entry whose slot still points at the bytes that were written. */
 static void settle_one(struct skv_shard *shard, const struct skv_spilling *spilled)
     SKV_REQUIRES(shard->lock)
 {
     const uint64_t header = skv_entry_header(skv_ram_at(&shard->ram, spilled->locator));
-    uint64_t *const slot = skv_shard_slot_at(&shard->table, spilled->hash, false, spilled->locator);
+    uint64_t *const slot = slot_of_written(shard, spilled);
     if (slot != NULL) {
-        skv_shard_move_to_disk_locked(shard, slot, spilled->locator, header, spilled->place);
+        skv_shard_move_to_disk_locked(shard, slot, skv_slot_locator(*slot), header, spilled->place);
         shard->counters.spills++;
     } else {
         /* It was overwritten or deleted meanwhile: what was written is garbage. */

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "support/fault_vfs.h"
 #include "support/latch_vfs.h"
@@ -181,6 +182,11 @@ Test(io, failing_write_loses_nothing)
     play_all(FAULT_WRITE, SQLITE_IOERR_WRITE, false, false);
 }
 
+Test(io, disk_that_can_no_longer_be_written_loses_nothing)
+{
+    play_all(FAULT_WRITE, SQLITE_IOERR_WRITE, true, true);
+}
+
 Test(io, disk_that_stays_full_loses_nothing)
 {
     play_all(FAULT_WRITE, SQLITE_FULL, true, false);
@@ -206,6 +212,11 @@ Test(io, short_read_loses_nothing)
     play_all(FAULT_READ, SQLITE_IOERR_SHORT_READ, false, false);
 }
 
+Test(io, reads_that_end_too_early_lose_nothing)
+{
+    play_all(FAULT_READ, SQLITE_IOERR_SHORT_READ, true, true);
+}
+
 Test(io, failing_truncation_loses_nothing)
 {
     play_all(FAULT_TRUNCATE, SQLITE_IOERR_TRUNCATE, true, false);
@@ -221,6 +232,52 @@ Test(io, unknown_size_of_the_file_loses_nothing)
 Test(io, failing_open_of_a_new_file_at_clear_loses_nothing)
 {
     play_all(FAULT_OPEN, SQLITE_CANTOPEN, true, true);
+    play_all(FAULT_OPEN, SQLITE_CANTOPEN, false, true);
+}
+
+Test(io, failing_close_of_the_old_file_at_clear_loses_nothing)
+{
+    play_all(FAULT_CLOSE, SQLITE_IOERR_CLOSE, true, true);
+    play_all(FAULT_CLOSE, SQLITE_IOERR_CLOSE, false, true);
+}
+
+Test(io, failing_locks_lose_nothing)
+{
+    play_all(FAULT_LOCK, SQLITE_IOERR_LOCK, true, true);
+    play_all(FAULT_LOCK, SQLITE_IOERR_LOCK, false, true);
+}
+
+static bool is_mapped(const char *name)
+{
+    FILE *const maps = fopen("/proc/self/maps", "r");
+    char line[PATH_MAX + 256];
+    bool found = false;
+    cr_assert_not_null(maps);
+    while (!found && fgets(line, sizeof(line), maps) != NULL) {
+        found = strstr(line, name) != NULL;
+    }
+    (void)fclose(maps);
+    return found;
+}
+
+/* So neither can fail: a disk error is never a SIGBUS. */
+Test(io, files_are_never_synced_nor_mapped)
+{
+    fault_vfs_register();
+    cr_expect_not(play(FAULT_SYNC, 1, SQLITE_IOERR_FSYNC, true, true));
+    cr_expect_gt(fault_vfs_calls(FAULT_WRITE), 100);
+    cr_expect_eq(fault_vfs_calls(FAULT_SYNC), 0);
+    cr_expect_eq(fault_vfs_mappings(), 0);
+    struct one_shard one;
+    one_shard_open(&one, &(struct one_shard_options){.limit = 800 << 10});
+    for (uint32_t i = 0; i < NUMBERS; i++) {
+        cr_assert_eq(one_shard_put(&one, i, 1, 1000), SPILLKV_OK);
+    }
+    for (uint32_t i = 0; i < NUMBERS; i++) {
+        cr_assert_eq(one_shard_get(&one, i, 1, 1000), SPILLKV_OK);
+    }
+    cr_expect_not(is_mapped("shard.db"));
+    one_shard_close(&one);
 }
 
 /* Reads and writes fail and are well again, in any mixture. */

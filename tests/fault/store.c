@@ -203,6 +203,26 @@ Test(fault, failed_read_is_reported_and_passes)
     }
 }
 
+/* Of a write that fails for good some of the undo is owed to the disk. */
+Test(fault, short_read_is_damage_while_an_undo_is_owed)
+{
+    for (int n = 1, failures = 1; failures != 0; n++) {
+        fault_vfs_set(FAULT_WRITE, n, SQLITE_FULL, true);
+        const bool written = write_much('b') == SPILLKV_OK;
+        failures = fault_vfs_failures();
+        fault_vfs_set(FAULT_READ, 1, SQLITE_IOERR_SHORT_READ, true);
+        for (uint32_t id = 1; id <= 8; id++) {
+            uint8_t byte;
+            size_t size;
+            const spillkv_status status = skv_store_read(disk.store, id, 0, &byte, 1, &size);
+            cr_expect(status == SPILLKV_OK || status == SPILLKV_ECORRUPT, "%d", status);
+        }
+        fault_vfs_clear();
+        expect_recovery("write", n, written);
+        again();
+    }
+}
+
 Test(fault, emptying_fails_whole_or_not_at_all)
 {
     for (int n = 1, failures = 1; failures != 0; n++) {

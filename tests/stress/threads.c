@@ -363,20 +363,7 @@ static void wait_for_the_end(void)
 /* What is left when all is quiet must be the last version of each key. */
 static void check_end(struct stress *stress, struct worker *worker)
 {
-    spillkv_status flushed = spillkv_flush(stress->kv);
-    /* A failure stays reported until there was something to spill again. */
-    for (uint32_t i = 0; i < 20000 && flushed != SPILLKV_OK; i++) {
-        const uint32_t number = i % STABLE;
-        const size_t key_size = model_key(number, worker->key);
-        const uint64_t version = atomic_load(&stress->keys[number].begun) + 1;
-        atomic_store(&stress->keys[number].begun, version);
-        make_value(number, version, worker->value, 1000);
-        if (spillkv_set(stress->kv, worker->key, key_size, worker->value, 1000) == SPILLKV_OK) {
-            atomic_store(&stress->keys[number].complete,
-                         version << CLEARS_BITS | atomic_load(&stress->clears_over));
-        }
-        flushed = spillkv_flush(stress->kv);
-    }
+    const spillkv_status flushed = spillkv_flush(stress->kv);
     if (flushed != SPILLKV_OK) {
         fail("flush at the end: %s", spillkv_strerror(flushed));
     }

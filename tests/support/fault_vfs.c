@@ -3,16 +3,21 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+
+#include "support/model.h"
 
 struct fault {
     _Atomic int countdown; /* calls until it fails; below 1: over, or never */
     _Atomic int rc;
     _Atomic bool set;
     _Atomic bool ever;
+    _Atomic uint32_t one_in; /* 0: counted; else by dice */
+    _Atomic uint64_t calls;
 };
 
 struct fault_file {
@@ -22,6 +27,8 @@ struct fault_file {
 
 static struct fault faults[FAULT_KINDS];
 static _Atomic int failures;
+static _Atomic uint64_t mappings;
+static _Atomic uint32_t yield_one_in;
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
@@ -80,6 +87,19 @@ void fault_vfs_release(void)
     pthread_mutex_unlock(&gate_lock);
 }
 
+void fault_vfs_set_yield(uint32_t one_in)
+{
+    atomic_store(&yield_one_in, one_in);
+}
+
+static void yield_now_and_then(uint64_t dice)
+{
+    const uint32_t one_in = atomic_load(&yield_one_in);
+    if (one_in != 0 && model_random(&dice) % one_in == 0) {
+        (void)sched_yield();
+    }
+}
+
 /* SQLITE_OK or what the call is to fail with. */
 static int due(enum fault_kind kind)
 {
@@ -87,8 +107,18 @@ static int due(enum fault_kind kind)
     int left;
 
     pass_gate(kind);
+    uint64_t dice = atomic_fetch_add(&fault->calls, 1);
+    yield_now_and_then(dice);
     if (!fault->set) {
         return SQLITE_OK;
+    }
+    const uint32_t one_in = fault->one_in;
+    if (one_in != 0) {
+        if (model_random(&dice) % one_in != 0) {
+            return SQLITE_OK;
+        }
+        atomic_fetch_add(&failures, 1);
+        return fault->rc;
     }
     left = atomic_fetch_sub(&fault->countdown, 1);
     if (left == 1 || (left < 1 && fault->ever)) {
@@ -102,7 +132,15 @@ void fault_vfs_set(enum fault_kind kind, int n, int rc, bool ever)
 {
     faults[kind].rc = rc;
     faults[kind].ever = ever;
+    faults[kind].one_in = 0;
     atomic_store(&faults[kind].countdown, n);
+    faults[kind].set = true;
+}
+
+void fault_vfs_set_some(enum fault_kind kind, uint32_t one_in, int rc)
+{
+    faults[kind].rc = rc;
+    faults[kind].one_in = one_in;
     faults[kind].set = true;
 }
 
@@ -119,6 +157,16 @@ int fault_vfs_failures(void)
     return atomic_load(&failures);
 }
 
+uint64_t fault_vfs_calls(enum fault_kind kind)
+{
+    return atomic_load(&faults[kind].calls);
+}
+
+uint64_t fault_vfs_mappings(void)
+{
+    return atomic_load(&mappings);
+}
+
 static sqlite3_file *under(sqlite3_file *file)
 {
     return ((struct fault_file *)(void *)file)->under;
@@ -126,9 +174,10 @@ static sqlite3_file *under(sqlite3_file *file)
 
 static int fault_close(sqlite3_file *file)
 {
-    int rc = under(file)->pMethods->xClose(under(file));
+    const int failure = due(FAULT_CLOSE);
+    const int rc = under(file)->pMethods->xClose(under(file));
     sqlite3_free(under(file));
-    return rc;
+    return failure != SQLITE_OK ? failure : rc;
 }
 
 static int fault_read(sqlite3_file *file, void *buffer, int size, sqlite3_int64 offset)
@@ -161,7 +210,8 @@ static int fault_truncate(sqlite3_file *file, sqlite3_int64 bytes)
 
 static int fault_sync(sqlite3_file *file, int flags)
 {
-    return under(file)->pMethods->xSync(under(file), flags);
+    const int rc = due(FAULT_SYNC);
+    return rc != SQLITE_OK ? rc : under(file)->pMethods->xSync(under(file), flags);
 }
 
 static int fault_file_size(sqlite3_file *file, sqlite3_int64 *bytes_out)
@@ -172,7 +222,8 @@ static int fault_file_size(sqlite3_file *file, sqlite3_int64 *bytes_out)
 
 static int fault_lock(sqlite3_file *file, int level)
 {
-    return under(file)->pMethods->xLock(under(file), level);
+    const int rc = due(FAULT_LOCK);
+    return rc != SQLITE_OK ? rc : under(file)->pMethods->xLock(under(file), level);
 }
 
 static int fault_unlock(sqlite3_file *file, int level)
@@ -200,8 +251,23 @@ static int fault_device_characteristics(sqlite3_file *file)
     return under(file)->pMethods->xDeviceCharacteristics(under(file));
 }
 
+/* Nothing is ever mapped; that it was asked for is what tests want to know. */
+static int fault_fetch(sqlite3_file *file, sqlite3_int64 offset, int size, void **memory_out)
+{
+    (void)file, (void)offset, (void)size;
+    *memory_out = NULL;
+    atomic_fetch_add(&mappings, 1);
+    return SQLITE_OK;
+}
+
+static int fault_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *memory)
+{
+    (void)file, (void)offset, (void)memory;
+    return SQLITE_OK;
+}
+
 static const sqlite3_io_methods fault_methods = {
-    1,
+    3,
     fault_close,
     fault_read,
     fault_write,
@@ -218,8 +284,8 @@ static const sqlite3_io_methods fault_methods = {
     NULL,
     NULL,
     NULL,
-    NULL,
-    NULL,
+    fault_fetch,
+    fault_unfetch,
 };
 
 static sqlite3_vfs *vfs_under(void)

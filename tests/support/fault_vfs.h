@@ -10,6 +10,7 @@
 #define SKV_TESTS_FAULT_VFS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define FAULT_VFS_NAME "fault"
 
@@ -19,6 +20,9 @@ enum fault_kind {
     FAULT_WRITE,
     FAULT_TRUNCATE,
     FAULT_SIZE,
+    FAULT_CLOSE, /* the file is closed all the same */
+    FAULT_LOCK,
+    FAULT_SYNC,
     FAULT_KINDS
 };
 
@@ -33,10 +37,19 @@ void fault_vfs_register(void);
  * @param ever  all later calls of the kind fail too
  */
 void fault_vfs_set(enum fault_kind kind, int n, int rc, bool ever);
+/** Makes one call of a kind in so many fail, chosen by dice; `rc` as above. */
+void fault_vfs_set_some(enum fault_kind kind, uint32_t one_in, int rc);
 /** Ends all faults. */
 void fault_vfs_clear(void);
 /** How many calls have failed since the last fault_vfs_clear(). */
 int fault_vfs_failures(void);
+/** How many calls of a kind there were in this process. */
+uint64_t fault_vfs_calls(enum fault_kind kind);
+/** How often a part of a file was asked for as mapped memory. */
+uint64_t fault_vfs_mappings(void);
+
+/** One read or write in so many lets other threads go first; 0: none. */
+void fault_vfs_set_yield(uint32_t one_in);
 
 /** Makes calls of a kind wait, until fault_vfs_release(). */
 void fault_vfs_hold(enum fault_kind kind);

@@ -74,7 +74,7 @@ Test(overlay, reads_see_the_latest_write_of_a_page)
     put(3, 'b');
     put(2, 'c');
     memset(seen, 0, sizeof(seen));
-    skv_overlay_patch(&overlay, 2 * PAGE, seen, PAGE);
+    cr_expect(skv_overlay_patch(&overlay, 2 * PAGE, seen, PAGE));
     cr_expect_eq(seen[0], 'c');
     cr_expect_eq(seen[PAGE - 1], 'c');
 }
@@ -84,9 +84,9 @@ Test(overlay, reads_of_parts_see_parts)
     uint8_t seen[PAGE];
     put(2, 'a');
     memset(seen, '.', sizeof(seen));
-    skv_overlay_patch(&overlay, 2 * PAGE - 4, seen, 8);
+    cr_expect_not(skv_overlay_patch(&overlay, 2 * PAGE - 4, seen, 8));
     cr_expect_eq(memcmp(seen, "....aaaa....", 12), 0);
-    skv_overlay_patch(&overlay, 2 * PAGE + 5, seen, 2);
+    cr_expect(skv_overlay_patch(&overlay, 2 * PAGE + 5, seen, 2));
     cr_expect_eq(memcmp(seen, "aa..aaaa....", 12), 0);
 }
 
@@ -98,7 +98,7 @@ Test(overlay, cut_reads_as_zeroes_and_drops_writes_beyond)
     skv_overlay_truncate(&overlay, 3 * PAGE);
     cr_expect_eq(skv_overlay_file_bytes(&overlay, 8 * PAGE), 3 * PAGE);
     memset(seen, '.', sizeof(seen));
-    skv_overlay_patch(&overlay, 3 * PAGE - 4, seen, 8);
+    cr_expect_not(skv_overlay_patch(&overlay, 3 * PAGE - 4, seen, 8));
     cr_expect_eq(memcmp(seen, "....\0\0\0\0", 8), 0);
     put(4, 'c');
     cr_expect_eq(skv_overlay_file_bytes(&overlay, 8 * PAGE), 5 * PAGE);
