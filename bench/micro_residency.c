@@ -2,9 +2,9 @@
 /**
  * What it costs to find what leaves RAM, by the share of the entries that is in RAM.
  *
- * One shard is loaded, then its entries are read at random, all alike or by a Zipf law. What is read
- * from disk comes to RAM and what leaves has a valid copy there, so that the calls that spill write
- * nothing: their time is that of examining.
+ * One shard is loaded, then its entries are read at random, all alike or by a Zipf law. What is
+ * read from disk comes to RAM and what leaves has a valid copy there, so that the calls that spill
+ * write nothing: their time is that of examining.
  */
 #include <error.h>
 #include <stdio.h>

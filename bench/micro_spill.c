@@ -3,8 +3,8 @@
  * The whole way of an entry to disk: examining it, packing it, the transaction, settling its slot,
  * freeing its memory. One shard is filled, then the calls that spill are timed.
  *
- * Twice: entries that were never used all leave at once, as in a load; of entries that were used some
- * 15 % of what is examined leave and the rest is appended again.
+ * Twice: entries that were never used all leave at once, as in a load; of entries that were used
+ * some 15 % of what is examined leave and the rest is appended again.
  */
 #include <error.h>
 #include <stdio.h>

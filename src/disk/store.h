@@ -87,8 +87,8 @@ SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t i
                                              void *buffer, size_t size, size_t *size_out);
 
 /**
- * The same for a segment that fills its row, past SQLite: from the page where the row was seen to be
- * written. One system call and no copy of a whole page: a third of the time or less.
+ * The same for a segment that fills its row, past SQLite: from the page where the row was seen to
+ * be written. One system call and no copy of a whole page: less than half of the time.
  *
  * What was seen last is what is there, but nothing proves that: the caller must be able to tell the
  * bytes from any others, and call skv_store_read() if they are not right.

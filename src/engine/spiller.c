@@ -2,8 +2,8 @@
 /*
  * DESIGN. One decision for callers and threads alike: take the shard whose oldest segment is the
  * oldest of the store, so the shards behave like one long log and a hot one may hold more than its
- * part. While another thread is at that shard a nearly as old one does as well, so that all who need
- * memory work side by side. If that shard has nothing to give the others are tried in turn.
+ * part. While another thread is at that shard a nearly as old one does as well, so that all who
+ * need memory work side by side. If that shard has nothing to give the others are tried in turn.
  *
  * A thread sleeps until it is wanted, works until the target is reached, compacts where a shard
  * asks for it, and after a failure waits longer and longer before it tries again, so that a full
@@ -16,8 +16,8 @@
 
 /** What one step of a spiller frees at most. */
 #define STEP_BYTES ((uint64_t)2 << 20)
-/** Segments that were opened by all shards together between the oldest of the store and one nearly as
- *  old: so many for each shard. A batch takes 1 to 16 of them out of one shard. */
+/** Segments that were opened by all shards together between the oldest of the store and one nearly
+ *  as old: so many for each shard. A batch takes 1 to 16 of them out of one shard. */
 #define NEARLY_AS_OLD 4
 /** Pauses after a failure, and when nothing is left to spill though the target is not reached. */
 #define FIRST_PAUSE_MS   10

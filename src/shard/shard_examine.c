@@ -10,8 +10,8 @@
  *       survivors  -----'                \---> kept: newcomers (never used), survivors
  *
  * Which are chosen says table/victims.h; all of them when there is no room left to keep anything.
- * While much of the memory is garbage, segments with much of it come first and all their entries are
- * kept.
+ * While much of the memory is garbage, segments with much of it come first and all their entries
+ * are kept.
  *
  * A part of a hot shard may be worth more than all of a cold one. So a shard whose part has been
  * worth more than the average of the store gives up less of what is examined, one whose part has
@@ -25,8 +25,8 @@
  *  SKV_VICTIMS_PERCENT, so much at least and at most. */
 #define CHOSEN_LEAST 4
 #define CHOSEN_MOST  60
-/** More than such a part of a shard's bytes should not be garbage. Then segments of which such a part
- *  is garbage are emptied first, the worst of some at a time; nothing else leaves RAM. */
+/** More than such a part of a shard's bytes should not be garbage. Then segments of which such a
+ *  part is garbage are emptied first, the worst of some at a time; nothing else leaves RAM. */
 #define GARBAGE_PART  16
 #define WASTEFUL_PART 6
 #define WASTEFUL_OF   64

@@ -95,9 +95,9 @@ void skv_table_clear(struct skv_table *table);
 /**
  * Loads a key's home bucket into the cache.
  *
- * Call it for some tens of hashes one after the other, then search for them: the processor waits for
- * all of these loads at once. They are loads because a prefetch of a page that is not in the TLB is
- * dropped, and hardly any bucket of a large table is in a page that is.
+ * Call it for some tens of hashes one after the other, then search for them: the processor waits
+ * for all of these loads at once. They are loads because a prefetch of a page that is not in the
+ * TLB is dropped, and hardly any bucket of a large table is in a page that is.
  */
 static inline void skv_table_touch(const struct skv_table *table, uint64_t hash);
 /** How many to call it for at a time: about as many as a processor has on their way. */
