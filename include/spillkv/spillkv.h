@@ -160,9 +160,10 @@ SPILLKV_API spillkv_status spillkv_close(spillkv *kv);
  * @param value  may be NULL when value_size is 0
  * @return SPILLKV_OK; SPILLKV_EINVAL; SPILLKV_EFULL, SPILLKV_ENOSPC or SPILLKV_EIO (memory is used
  *         up and could not be freed, the last two because spilling failed); SPILLKV_ENOMEM;
- *         SPILLKV_ECORRUPT (an older copy on disk that might be this key cannot be read). A set of
- *         up to some 500 bytes whose key is damaged on disk may also succeed and replace the value,
- *         while the damage stays and keeps its memory.
+ *         SPILLKV_ECORRUPT (an older copy on disk that might be this key cannot be read, or memory
+ *         is used up and the shard's file is too damaged to be written to). A set of up to some 500
+ *         bytes whose key is damaged on disk may also succeed and replace the value, while the
+ *         damage stays and keeps its memory.
  * Cost:   O(1) in RAM and one or two copies; a disk read if the key was spilled, or, for a small
  *         value, if an earlier set of a spilled key left it to be done; when memory is full, the
  *         spilling of a bounded batch.
