@@ -14,6 +14,11 @@
 #define WINDOW_CALLS 200u
 #define WINDOW_KEYS  4u
 
+/* Keys of a batch, and what they are apart. */
+#define BATCH_KEYS  6u
+#define BATCH_STEP  7u
+#define BATCH_VALUE ((size_t)8200)
+
 static void *allocate(size_t size)
 {
     void *const memory = malloc(size);
@@ -29,7 +34,9 @@ void player_init(struct player *player, struct play *play, uint32_t thread, uint
     *player = (struct player){.play = play,
                               .random = random,
                               .key = allocate(MODEL_KEY_MAX),
-                              .value = allocate(VALUE_MOST)};
+                              .value = allocate(VALUE_MOST),
+                              .batch_keys = allocate(BATCH_KEYS * MODEL_KEY_MAX),
+                              .batch_values = allocate(BATCH_KEYS * BATCH_VALUE)};
     history_init(&player->log, thread);
 }
 
@@ -37,6 +44,8 @@ void player_fini(struct player *player)
 {
     free(player->key);
     free(player->value);
+    free(player->batch_keys);
+    free(player->batch_values);
     history_fini(&player->log);
 }
 
@@ -207,6 +216,84 @@ static void has(struct player *player, uint32_t key)
     }
 }
 
+/* The value is read a second time when the pin has lasted a little. */
+static void pin(struct player *player, uint32_t key)
+{
+    size_t key_size;
+    spillkv_pinned pinned;
+    struct linear_op op = begin(player, key, "pin", &key_size);
+    const spillkv_status status = spillkv_pin(player->play->kv, player->key, key_size, &pinned);
+    if (status == SPILLKV_NOT_FOUND) {
+        end(player, key, &op, LINEAR_READ, LINEAR_ABSENT);
+        return;
+    }
+    if (status != SPILLKV_OK) {
+        fail(player, "pin", key, status);
+        return;
+    }
+    end(player, key, &op, LINEAR_READ, 0);
+    const uint64_t version = version_of(player, key, pinned.value, pinned.value_size);
+    player->log.entries[player->log.count - 1].op.value = version;
+    set(player, key);
+    if (version_of(player, key, pinned.value, pinned.value_size) != version ||
+        spillkv_unpin(player->play->kv, &pinned) != SPILLKV_OK) {
+        fail(player, "pinned value", key, SPILLKV_OK);
+    }
+}
+
+/* Calls about some keys, each with an operation of its own. */
+
+/* Ends the operation of an item of a batch. */
+static void end_item(struct player *player, uint32_t key, struct linear_op *op,
+                     const spillkv_item *item, uint64_t version)
+{
+    if (item->status == SPILLKV_NOT_FOUND) {
+        end(player, key, op, LINEAR_READ, LINEAR_ABSENT);
+    } else if (item->status == SPILLKV_TOO_SMALL) {
+        end(player, key, op, LINEAR_SEEN, 0);
+    } else if (item->status != SPILLKV_OK) {
+        fail(player, op->name, key, item->status);
+    } else if (version != LINEAR_ANY) {
+        end(player, key, op, LINEAR_SET, version);
+    } else if (item->buffer == NULL) {
+        end(player, key, op, LINEAR_TAKEN, 0);
+    } else {
+        end(player, key, op, LINEAR_READ, version_of(player, key, item->value, item->value_size));
+    }
+}
+
+static void many(struct player *player, uint32_t first)
+{
+    spillkv_item items[BATCH_KEYS] = {0};
+    uint64_t versions[BATCH_KEYS];
+    const uint32_t kind = dice(player, 3);
+    for (uint32_t i = 0; i < BATCH_KEYS; i++) {
+        const uint32_t key = (first + i * BATCH_STEP) % PLAY_KEYS;
+        uint8_t *const value = player->batch_values + i * BATCH_VALUE;
+        items[i].key = player->batch_keys + i * MODEL_KEY_MAX;
+        items[i].key_size = model_key(key, player->batch_keys + i * MODEL_KEY_MAX);
+        items[i].buffer = kind == 0 ? value : NULL;
+        items[i].capacity = kind == 0 ? BATCH_VALUE : 0;
+        versions[i] = LINEAR_ANY;
+        if (kind == 1) {
+            const size_t size = any_size(player, key);
+            versions[i] = atomic_fetch_add(&player->play->versions, 1) + 1;
+            items[i].value = value;
+            items[i].value_size = size < BATCH_VALUE ? size : BATCH_VALUE;
+            make_value(key, versions[i], value, items[i].value_size);
+        }
+    }
+    spillkv *const kv = player->play->kv;
+    const uint64_t began = now(player);
+    (void)!(kind == 0   ? spillkv_get_many(kv, items, BATCH_KEYS)
+            : kind == 1 ? spillkv_set_many(kv, items, BATCH_KEYS)
+                        : spillkv_del_many(kv, items, BATCH_KEYS));
+    for (uint32_t i = 0; i < BATCH_KEYS; i++) {
+        struct linear_op op = {.name = "many", .begin = began};
+        end_item(player, (first + i * BATCH_STEP) % PLAY_KEYS, &op, &items[i], versions[i]);
+    }
+}
+
 /* Calls about all keys. */
 
 static void expect_ok(struct player *player, const char *what, spillkv_status status)
@@ -313,8 +400,12 @@ void *player_run(void *context)
     while (atomic_fetch_add(&player->play->done, 1) < player->play->operations) {
         const uint32_t kind = dice(player, 1000);
         const uint32_t key = any_key(player);
-        if (kind < 400) {
+        if (kind < 370) {
             set(player, key);
+        } else if (kind < 430) {
+            many(player, key);
+        } else if (kind < 460) {
+            pin(player, key);
         } else if (kind < 650) {
             get(player, key);
         } else if (kind < 800) {

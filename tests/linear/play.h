@@ -36,6 +36,8 @@ struct player {
     uint64_t random;
     uint8_t *key;
     uint8_t *value;
+    uint8_t *batch_keys;
+    uint8_t *batch_values;
     bool visited[PLAY_KEYS]; /* by the iteration that is going on */
     uint64_t moment;         /* the iteration's latest */
 };
