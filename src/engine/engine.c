@@ -194,6 +194,16 @@ struct making_room {
     uint32_t vain;   /* so often in a row there was nothing to free */
 };
 
+/** What kept a shard from spilling last, if anything did. */
+static spillkv_status why_full(const spillkv *kv)
+{
+    spillkv_status status = SPILLKV_OK;
+    for (uint32_t i = 0; i < kv->shard_count && status == SPILLKV_OK; i++) {
+        status = skv_shard_last_write(kv->shards[i]);
+    }
+    return status == SPILLKV_OK ? SPILLKV_EFULL : status;
+}
+
 /**
  * Frees memory, in the caller's own thread. SPILLKV_OK: worth another try.
  *
@@ -208,7 +218,10 @@ static spillkv_status free_for(spillkv *kv, struct making_room *making)
     const bool again =
         status == SPILLKV_EFULL && ++making->vain < VAIN_MOST &&
         (kv->mode != SKV_SHARD_KEEP || skv_budget_room(&kv->budget) >= making->wanted);
-    return again ? SPILLKV_OK : status;
+    if (again) {
+        return SPILLKV_OK;
+    }
+    return status == SPILLKV_EFULL ? why_full(kv) : status;
 }
 
 /** The same for a call that may not be allowed to wait, with what it tells. */

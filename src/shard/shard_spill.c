@@ -113,12 +113,15 @@ static spillkv_status spill_batch(struct skv_shard *shard, size_t goal) SKV_REQU
     enum skv_progress progress = SKV_PROGRESS_MORE;
     size_t freed = 0;
     uint32_t extra = EXTRA_QUANTA;
+    skv_mutex_lock(&shard->lock);
+    const uint64_t evictions = shard->counters.clean_evictions;
+    const uint32_t in_use = shard->ram.in_use;
+    skv_mutex_unlock(&shard->lock);
     while (progress == SKV_PROGRESS_MORE && goes_on(shard, freed, goal, &extra)) {
         skv_mutex_lock(&shard->lock);
         progress = skv_shard_examine_locked(shard, &freed);
         skv_mutex_unlock(&shard->lock);
     }
-    const bool worked = shard->examination.worked;
     if (batch->spilling_count != 0 || batch->deleted_count != 0) {
         status = skv_shard_write_batch(shard);
         if (status == SPILLKV_OK) {
@@ -132,10 +135,7 @@ static spillkv_status spill_batch(struct skv_shard *shard, size_t goal) SKV_REQU
     }
     skv_batch_reset(batch);
     skv_shard_release_walked_locked(shard);
-    if (status != SPILLKV_OK) {
-        /* A segment whose entries were all kept is free now, but nothing has got less. */
-        shard->examination.worked = worked;
-    } else if (progress == SKV_PROGRESS_STUCK && shard->examination.refused) {
+    if (status == SPILLKV_OK && progress == SKV_PROGRESS_STUCK && shard->examination.refused) {
         /* An empty batch took nothing: no id for another segment is left. */
         status = SPILLKV_ENOSPC;
         shard->examination.worked = false;
@@ -145,6 +145,12 @@ static spillkv_status spill_batch(struct skv_shard *shard, size_t goal) SKV_REQU
         skv_shard_stop_examining_locked(shard);
     } else if (freed != 0) {
         shard->examination.worked = true;
+    }
+    if (skv_shard_last_write(shard) != SPILLKV_OK) {
+        /* Entries that are kept leave garbage where they were. To free that is no progress: on a
+           disk that stays full one attempt would make some and the next one find it. */
+        shard->examination.worked =
+            shard->counters.clean_evictions != evictions || shard->ram.in_use < in_use;
     }
     (void)skv_ram_refill(&shard->ram);
     atomic_store_explicit(&shard->oldest, skv_ram_oldest_born(&shard->ram), memory_order_relaxed);

@@ -9,6 +9,8 @@
 #include "support/model.h"
 
 #define BUFFER_BYTES ((size_t)1 << 20)
+/* As often as a set looks for memory in vain. */
+#define PUT_VAIN_MOST 16
 
 static void remember_message(void *context, spillkv_log_level level, const char *message)
 {
@@ -126,14 +128,16 @@ spillkv_status one_shard_peek(struct one_shard *one, uint32_t number, uint64_t v
 
 spillkv_status one_shard_put(struct one_shard *one, uint32_t number, uint64_t version, size_t size)
 {
-    for (;;) {
+    for (unsigned vain = 0;;) {
         bool worked;
         spillkv_status status = one_shard_accept(one, number, version, size);
         if (status != SPILLKV_EFULL) {
             return status;
         }
         status = skv_shard_spill(one->shard, 16 << 10, &worked);
-        if (!worked) {
+        vain = worked ? 0 : vain + 1;
+        if (!worked && (status != SPILLKV_OK || vain == PUT_VAIN_MOST)) {
+            status = status != SPILLKV_OK ? status : skv_shard_last_write(one->shard);
             return status != SPILLKV_OK ? status : SPILLKV_EFULL;
         }
     }
