@@ -16,6 +16,8 @@
 #define COUNT_AT      3
 /* A segment, and before it the sizes of this and of the id, which is not in the record. */
 #define SEGMENT_RECORD_BYTES (SKV_SEGMENT_BYTES + 4)
+/* No page: the row was seen on several. SQLite alone knows. */
+#define DOUBTFUL 1u
 /* The array grows by a quarter and so much. */
 #define GROWTH_LEAST 256u
 
@@ -62,6 +64,13 @@ static const uint8_t *read_varint(const uint8_t *at, const uint8_t *end, uint64_
     return end;
 }
 
+/* Where the file is sound a row that was seen on another page has moved; where pages of it were
+   exchanged there may be two of it, of which the one seen last may be the old one. */
+static void note(uint32_t *noted, uint32_t seen)
+{
+    *noted = *noted == 0 || *noted >> 1 == seen >> 1 ? seen : DOUBTFUL;
+}
+
 void skv_row_pages_learn(struct skv_row_pages *rows, const uint8_t *page, size_t size,
                          int64_t page_offset)
 {
@@ -84,14 +93,14 @@ void skv_row_pages_learn(struct skv_row_pages *rows, const uint8_t *page, size_t
         const bool segment =
             payload == SEGMENT_RECORD_BYTES && payload == (size_t)(page + size - record);
         const uint32_t number = (uint32_t)(page_offset / (int64_t)size) + 1;
-        rows->pages[row] = number << 1 | segment;
+        note(&rows->pages[row], number << 1 | segment);
     }
 }
 
 void skv_row_pages_forget(struct skv_row_pages *rows)
 {
-    if (rows->pages != NULL) {
-        memset(rows->pages, 0, rows->capacity * sizeof(*rows->pages));
+    for (uint32_t i = 0; i < rows->capacity; i++) {
+        rows->pages[i] = rows->pages[i] == 0 ? 0 : DOUBTFUL;
     }
 }
 

@@ -3,8 +3,9 @@
  * On which page of a SQLite file a row is, as far as it was seen when the page was written.
  *
  * A hint, 4 bytes for each row: good for asking the disk for a page before SQLite reads it, and for
- * reading from it what can be told from anything else. When a transaction was undone all must be
- * forgotten: a page may hold an old version of a row again.
+ * reading from it what can be told from anything else. A row that was seen on two pages is not
+ * known any more: in a damaged file the later one may be an old version of it. When a transaction
+ * was undone the same is true of all.
  *
  * Knows of SQLite only the format of a leaf page (https://sqlite.org/fileformat2.html, "B-tree
  * Pages"). Threads: the caller serialises.
@@ -47,12 +48,12 @@ static inline uint32_t skv_row_pages_find(const struct skv_row_pages *rows, uint
 static inline int64_t skv_row_pages_segment_at(const struct skv_row_pages *rows, uint32_t row)
 {
     const uint32_t page = row < rows->capacity ? rows->pages[row] : 0;
-    return (page & 1) == 0
+    return (page & 1) == 0 || page >> 1 == 0
                ? 0
                : (int64_t)(page >> 1) * SKV_SCHEMA_PAGE_BYTES - (int64_t)SKV_SEGMENT_BYTES;
 }
 
-/** All rows are unknown again. */
+/** No row that was seen so far is known again. */
 void skv_row_pages_forget(struct skv_row_pages *rows);
 
 /** Asks the disk for the pages of some rows of a file, all at once, and does not wait for them. */

@@ -58,6 +58,8 @@ struct skv_store {
     /* Atomic: a number for statistics, ordered with nothing. */
     _Atomic uint64_t file_bytes;
     _Atomic uint64_t free_pages;
+    /* Atomic: set by whoever finds damage. */
+    _Atomic bool distrusted;
 
     char message[256];
 };
@@ -376,7 +378,15 @@ size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, 
 {
     struct skv_vfs_row_read read = {.id = id, .offset = offset, .buffer = buffer, .size = size};
 
-    return control(store, SKV_FCNTL_READ_ROW, &read) == SQLITE_OK ? read.size : 0;
+    return !atomic_load_explicit(&store->distrusted, memory_order_relaxed) &&
+                   control(store, SKV_FCNTL_READ_ROW, &read) == SQLITE_OK
+               ? read.size
+               : 0;
+}
+
+void skv_store_distrust(struct skv_store *store)
+{
+    atomic_store_explicit(&store->distrusted, true, memory_order_relaxed);
 }
 
 /* Returns what the VFS remembers for it, in bytes. Advice: nothing depends on it. */
@@ -412,6 +422,7 @@ static spillkv_status start_anew(struct skv_store *store)
     store->connection = fresh;
     store->highest = 0;
     store->cache_pages = SKV_SCHEMA_CACHE_PAGES;
+    atomic_store_explicit(&store->distrusted, false, memory_order_relaxed);
     return SPILLKV_OK;
 }
 

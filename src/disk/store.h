@@ -98,6 +98,10 @@ SKV_MUST_CHECK spillkv_status skv_store_read(struct skv_store *store, uint32_t i
 size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, void *buffer,
                            size_t size);
 
+/** The file is damaged: until it is cleared SQLite alone reads, for an old version of a segment may
+ *  be where a new one was seen. Any thread, no lock. */
+void skv_store_distrust(struct skv_store *store);
+
 /**
  * Asks the disk for some segments that will be read next, all at once, and does not wait for them.
  * The file's pages need not be in the order of the ids.

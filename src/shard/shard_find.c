@@ -322,6 +322,9 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
     for (;;) {
         struct candidate candidate = {.place = search_locked(shard, key, tried, found)};
         if (SKV_LIKELY(candidate.place == 0)) {
+            if (SKV_UNLIKELY(damaged)) {
+                skv_store_distrust(shard->store);
+            }
             return damaged && found->slot == NULL ? SPILLKV_ECORRUPT : SPILLKV_OK;
         }
         if (SKV_UNLIKELY(key->nowait)) {

@@ -165,7 +165,8 @@ spillkv_status kv_has(spillkv *kv, uint32_t number)
 void kv_fill(spillkv *kv, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++) {
-        cr_assert_eq(kv_set(kv, i, 0, KV_VALUE), SPILLKV_OK, "key %u", i);
+        const spillkv_status status = kv_set(kv, i, 0, KV_VALUE);
+        cr_assert_eq(status, SPILLKV_OK, "key %u: %s", i, spillkv_strerror(status));
     }
 }
 

@@ -177,10 +177,23 @@ Test(store, undone_transaction_leaves_nothing_seen)
     }
     disk_expect(&disk, 1, 100, 'a');
     (void)limit_file(before);
-    disk_write(&disk, 90, 121, 'c');
-    cr_expect(disk_sees(&disk, 90, 'c') && disk_sees(&disk, 121, 'c'));
+    disk_write(&disk, 90, 130, 'c');
+    cr_expect(disk_sees(&disk, 130, 'c'), "a new one is");
     disk_expect(&disk, 1, 89, 'a');
-    disk_expect(&disk, 90, 121, 'c');
+    disk_expect(&disk, 90, 130, 'c');
+}
+
+Test(store, distrusted_file_is_read_by_sqlite_alone_until_it_is_cleared)
+{
+    disk_write(&disk, 1, 10, 'a');
+    skv_store_distrust(disk.store);
+    cr_expect_not(disk_sees(&disk, 5, 'a'));
+    disk_expect(&disk, 1, 10, 'a');
+    disk_write(&disk, 5, 12, 'b');
+    cr_expect_not(disk_sees(&disk, 12, 'b'));
+    cr_assert_eq(skv_store_clear(disk.store), SPILLKV_OK);
+    disk_write(&disk, 1, 10, 'c');
+    cr_expect(disk_sees(&disk, 5, 'c'));
 }
 
 Test(store, cleared_file_leaves_nothing_seen)
