@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks that the public header, the version script and the library name the same functions.
+"""Checks that the public headers, the version script and the library name the same functions.
 
-Usage: check_symbols.py NM LIBRARY MAP HEADER
+Usage: check_symbols.py NM LIBRARY MAP HEADER...
 """
 
 import re
@@ -24,17 +24,18 @@ def mapped(path):
     return set(re.findall(r'^\s+(\w+);', text.split('local:')[0], re.MULTILINE))
 
 
-def declared(path):
-    text = re.sub(r'/\*.*?\*/', '', Path(path).read_text(encoding='utf-8'), flags=re.DOTALL)
+def declared(paths):
+    text = ''.join(Path(path).read_text(encoding='utf-8') for path in paths)
+    text = re.sub(r'/\*.*?\*/', '', text, flags=re.DOTALL)
     return set(re.findall(r'^SPILLKV_API\b[^;(]*?(\w+)\(', text, re.MULTILINE))
 
 
 def main():
-    nm, library, map_path, header = sys.argv[1:]
+    nm, library, map_path, *headers = sys.argv[1:]
     sets = {
         'library': exported(nm, library),
         'version script': mapped(map_path),
-        'header': declared(header),
+        'headers': declared(headers),
     }
     names = set().union(*sets.values())
     wrong = 0
