@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DESIGN. A small set is done when its entry is in the shard's inbox (ram/inbox.h) and its bucket
- * is on the way to the processor. Whoever takes the lock to look for something applies the inbox
- * first, so nobody else knows of it.
+ * DESIGN. A small set is done when its entry is in the shard's inbox (ram/inbox.h). When that is
+ * full its sets are applied together, and the processor waits for all their groups and buckets at
+ * once; a set alone would wait for them under the lock, the longer the larger the table. Whoever
+ * takes the lock to look for something applies the inbox first, so nobody else knows of it.
  *
  * There is memory for what was accepted: the open segment and the key's group have room for the
  * whole inbox, and whoever takes of that applies the inbox first. But a spilled slot with the key's
@@ -95,8 +96,7 @@ bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
 {
     struct skv_inbox *const inbox = &shard->inbox;
     const size_t bytes = skv_entry_parts_bytes(parts);
-    /* Where the groups are never changes, so this needs no lock. */
-    skv_table_prefetch_group(&shard->table, key->hash);
+    skv_table_prefetch_room(&shard->table, key->hash);
     skv_mutex_lock(&shard->lock);
     if (!skv_inbox_has_room(inbox, bytes)) {
         skv_shard_apply_inbox_locked(shard);
@@ -105,7 +105,6 @@ bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
     const bool accepted = inbox->waiting <= SKV_INBOX_SETS / 2 &&
                           skv_inbox_has_room(inbox, bytes) && has_memory(shard, key->hash, bytes);
     if (SKV_LIKELY(accepted)) {
-        skv_table_prefetch_insert(&shard->table, key->hash);
         skv_inbox_add(inbox, key->hash, parts);
         shard->counters.sets++;
     }

@@ -22,7 +22,7 @@ static uint64_t journal_bytes(uint32_t batch_segments)
 uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments,
                                uint32_t advise_records)
 {
-    uint64_t bytes = sizeof(struct skv_shard) + group_count * sizeof(struct skv_group) +
+    uint64_t bytes = sizeof(struct skv_shard) + skv_table_directory_bytes(group_count) +
                      (advise_records != 0 ? skv_advise_bytes(advise_records, true) : 0);
     if (batch_segments != 0) {
         bytes += skv_batch_bytes(batch_segments) + SQLITE_ALLOWANCE + journal_bytes(batch_segments);
@@ -33,7 +33,7 @@ uint64_t skv_shard_fixed_bytes(uint32_t group_count, uint32_t batch_segments,
 uint64_t skv_shard_least_bytes(const struct skv_shard *shard)
 {
     return SKV_RAM_SPARES * shard->ram.segment_bytes +
-           shard->table.group_count * sizeof(struct skv_group);
+           skv_table_directory_bytes(shard->table.group_count);
 }
 
 static spillkv_status open_store(struct skv_shard *shard, const struct skv_shard_options *options)

@@ -11,7 +11,7 @@
 #include "shard/shard_private.h"
 
 /** Slots settled in one go under the lock. */
-#define SETTLE_ENTRIES 256
+#define SETTLE_ENTRIES SKV_TABLE_TOUCHES
 /** Quanta examined at most only to fill the last segment of a batch. */
 #define EXTRA_QUANTA 4
 

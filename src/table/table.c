@@ -34,13 +34,14 @@ spillkv_status skv_table_init(struct skv_table *table, struct skv_budget *budget
     SKV_CHECK(group_bits <= SKV_GROUP_BITS_MAX && shard_bits + group_bits + SKV_TAG_BITS <= 64);
 
     memset(table, 0, sizeof(*table));
-    const size_t bytes = group_count * sizeof(*table->groups);
+    const uint64_t bytes = skv_table_directory_bytes(group_count);
     if (!skv_budget_charge(budget, SKV_MEMORY_TABLE, bytes)) {
         return SPILLKV_EFULL;
     }
     spillkv_status status = SPILLKV_ENOMEM;
-    struct skv_group *const groups = skv_alloc_zeroed(bytes);
-    if (groups == NULL) {
+    struct skv_group *const groups = skv_alloc_zeroed(group_count * sizeof(*groups));
+    uint8_t *const room = skv_alloc_zeroed(group_count);
+    if (groups == NULL || room == NULL) {
         goto fail;
     }
     status = skv_runs_init(&table->runs, budget);
@@ -49,20 +50,22 @@ spillkv_status skv_table_init(struct skv_table *table, struct skv_budget *budget
     }
     table->budget = budget;
     table->groups = groups;
+    table->room = room;
     table->group_shift = 63 - group_bits;
     table->shard_bits = shard_bits;
     table->group_count = group_count;
     return SPILLKV_OK;
 
 fail:
+    skv_free(room);
     skv_free(groups);
     skv_budget_discharge(budget, SKV_MEMORY_TABLE, bytes);
     return status;
 }
 
-static size_t directory_bytes(const struct skv_table *table)
+uint64_t skv_table_directory_bytes(uint32_t group_count)
 {
-    return table->group_count * sizeof(*table->groups);
+    return (uint64_t)group_count * (sizeof(struct skv_group) + sizeof(uint8_t));
 }
 
 void skv_table_fini(struct skv_table *table)
@@ -71,8 +74,10 @@ void skv_table_fini(struct skv_table *table)
         return;
     }
     skv_runs_fini(&table->runs);
+    skv_free(table->room);
     skv_free(table->groups);
-    skv_budget_discharge(table->budget, SKV_MEMORY_TABLE, directory_bytes(table));
+    skv_budget_discharge(table->budget, SKV_MEMORY_TABLE,
+                         skv_table_directory_bytes(table->group_count));
     memset(table, 0, sizeof(*table));
 }
 
@@ -90,8 +95,17 @@ void skv_table_clear(struct skv_table *table)
     for (uint32_t i = 0; i < table->group_count; i++) {
         set_run(&table->groups[i], NULL, 0, 0);
         table->groups[i].used = 0;
+        table->room[i] = 0;
     }
     table->used = 0;
+}
+
+/* After each change of a group's length or of the number of its slots. */
+static void note_room(struct skv_table *table, uint32_t number)
+{
+    const struct skv_group *const group = &table->groups[number];
+    const uint32_t room = (uint32_t)group->buckets * SKV_BUCKET_SLOTS - group->used;
+    table->room[number] = (uint8_t)(room < UINT8_MAX ? room : UINT8_MAX);
 }
 
 static uint64_t *next_bucket(uint64_t *run, uint32_t buckets, uint64_t *bucket)
@@ -175,6 +189,7 @@ static spillkv_status rewrite(struct skv_table *table, uint32_t number, uint32_t
         release_run(table, number);
     }
     set_run(group, run, buckets, index);
+    note_room(table, number);
     return SPILLKV_OK;
 }
 
@@ -203,10 +218,12 @@ spillkv_status skv_table_insert(struct skv_table *table, uint64_t hash, uint64_t
     SKV_CHECK_CHEAP(skv_slot_tag(slot) == (hash & SKV_TAG_MASK) && skv_slot_locator(slot) != 0);
     const spillkv_status status = skv_table_reserve(table, hash);
     if (status == SPILLKV_OK) {
-        struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
+        const uint32_t number = skv_table_group_of(table, hash);
+        struct skv_group *const group = &table->groups[number];
         place(group->run, group->buckets, slot);
         group->used++;
         table->used++;
+        note_room(table, number);
     }
     return status;
 }
@@ -288,8 +305,10 @@ void skv_table_remove(struct skv_table *table, uint64_t hash, uint64_t *slot)
     if (group->used == 0) {
         release_run(table, number);
         set_run(group, NULL, 0, 0);
+        table->room[number] = 0;
         return;
     }
+    note_room(table, number);
     if (group->used < group->buckets * (SKV_BUCKET_SLOTS / 2)) {
         /* To 80 %: far from growing again and from shrinking again. */
         const uint32_t fitting =
@@ -309,7 +328,7 @@ uint64_t *skv_table_group_slots(const struct skv_table *table, uint32_t group, s
 
 uint64_t skv_table_bytes(const struct skv_table *table)
 {
-    return directory_bytes(table) + table->runs.bytes;
+    return skv_table_directory_bytes(table->group_count) + table->runs.bytes;
 }
 
 /* Returns the used slots of the group. */
@@ -356,6 +375,8 @@ bool skv_table_check(const struct skv_table *table)
         /* A reserved run may be empty: the insert did not follow. */
         SKV_CHECK(group->buckets != 0 || group->used == 0);
         SKV_CHECK((group->buckets == 0) == (group->run == NULL));
+        const uint32_t room = (uint32_t)group->buckets * SKV_BUCKET_SLOTS - group->used;
+        SKV_CHECK(table->room[g] == (room < UINT8_MAX ? room : UINT8_MAX));
         if (group->buckets == 0) {
             continue;
         }

@@ -59,6 +59,7 @@ struct skv_table {
     /* Constant after init. */
     struct skv_budget *budget;
     struct skv_group *groups;
+    uint8_t *room;        /* free slots of each group's run, 255 for more: see skv_table_room() */
     uint32_t group_shift; /* 63 - bits of the group's number */
     uint32_t shard_bits;
     uint32_t group_count; /* a power of two */
@@ -89,6 +90,8 @@ SKV_MUST_CHECK spillkv_status skv_table_init(struct skv_table *table, struct skv
                                              uint32_t shard_bits, uint32_t group_count);
 /** Gives everything back; a zeroed table is fine. */
 void skv_table_fini(struct skv_table *table);
+/** Bytes that are charged for the directory of so many groups. */
+uint64_t skv_table_directory_bytes(uint32_t group_count);
 /** Forgets all slots and gives the runs back: a few operations for each segment of runs. */
 void skv_table_clear(struct skv_table *table);
 
@@ -102,13 +105,11 @@ void skv_table_clear(struct skv_table *table);
 static inline void skv_table_touch(const struct skv_table *table, uint64_t hash);
 /** How many to call it for at a time: about as many as a processor has on their way. */
 #define SKV_TABLE_TOUCHES 32u
-/** Asks for a key's group, which is needed to find its bucket, then for the bucket. Without a lock:
- *  at worst they do nothing, or ask for something else. */
+/** Asks for a key's group, which is needed to find its bucket, then for the bucket; or for what
+ *  skv_table_room() reads. Without a lock: at worst they do nothing, or ask for something else. */
 static inline void skv_table_prefetch_group(const struct skv_table *table, uint64_t hash);
 static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash);
-/** Asks for a key's bucket and the next one, where an insert goes when that is full. Does not wait,
- *  and may do nothing. */
-static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash);
+static inline void skv_table_prefetch_room(const struct skv_table *table, uint64_t hash);
 
 /** The first slot whose tag is that of the hash, or NULL. Inlined: the path of every get. */
 static inline uint64_t *skv_table_first(const struct skv_table *table, uint64_t hash,
@@ -126,7 +127,8 @@ static inline uint64_t *skv_table_next(struct skv_probe *probe);
  */
 SKV_MUST_CHECK spillkv_status skv_table_insert(struct skv_table *table, uint64_t hash,
                                                uint64_t slot);
-/** How many more slots the group of a hash takes without more memory. */
+/** How many more slots the group of a hash takes without more memory, 255 at most. Of a large table
+ *  this is the only part that fits into a cache: a group is a miss, a bucket another one. */
 static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash);
 /** Whether the group of a hash has no slot left and no longer run to move to: only a removal
  *  helps, whatever the budget gives. */
@@ -154,8 +156,7 @@ static inline uint32_t skv_table_group_of(const struct skv_table *table, uint64_
 
 static inline uint32_t skv_table_room(const struct skv_table *table, uint64_t hash)
 {
-    const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
-    return (uint32_t)group->buckets * SKV_BUCKET_SLOTS - group->used;
+    return table->room[skv_table_group_of(table, hash)];
 }
 
 static inline bool skv_table_is_crowded(const struct skv_table *table, uint64_t hash)
@@ -295,13 +296,9 @@ static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint
     __builtin_prefetch(skv_table_home(table, hash));
 }
 
-static inline void skv_table_prefetch_insert(const struct skv_table *table, uint64_t hash)
+static inline void skv_table_prefetch_room(const struct skv_table *table, uint64_t hash)
 {
-    const uint64_t *const home = skv_table_home(table, hash);
-    if (SKV_LIKELY(home != NULL)) {
-        __builtin_prefetch(home, 1);
-        __builtin_prefetch(home + SKV_BUCKET_SLOTS, 1);
-    }
+    __builtin_prefetch(&table->room[skv_table_group_of(table, hash)]);
 }
 
 #endif
