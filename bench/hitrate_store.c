@@ -133,7 +133,7 @@ static void collect(struct store *store, struct part *part, enum log_name log, u
     for (; wanted > 0 && part->logs[log].count > 0; wanted--) {
         struct item *const item = &items[(*count)++];
         item->key = pop(&part->logs[log]);
-        skv_table_touch(&part->table, hash_of(store, item->key));
+        skv_table_prefetch_bucket(&part->table, hash_of(store, item->key));
     }
 }
 
@@ -250,7 +250,7 @@ static bool simulate(struct store *store, const struct trace *trace, uint64_t *h
     for (uint64_t i = 0; i < trace->count; i++) {
         if (i + AHEAD < trace->count) {
             const uint64_t next = hash_of(store, trace->keys[i + AHEAD]);
-            skv_table_touch(&part_of(store, next)->table, next);
+            skv_table_prefetch_bucket(&part_of(store, next)->table, next);
         }
         const uint32_t key = trace->keys[i];
         const uint64_t hash = hash_of(store, key);

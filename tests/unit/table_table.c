@@ -1,134 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Keys are numbers: a key's hash is made from it, and its slot's locator is the number plus one. So
- * a slot found can be told from another one with the same tag, as the library does by comparing
- * keys.
- */
-#include "table/table.h"
+#include "support/table.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/rng.h"
-
-#define KIB   1024u
-#define LIMIT (UINT64_C(1) << 30)
-
-static struct skv_budget budget;
-static struct skv_table table;
-
-static void open_table(size_t segment_bytes, uint32_t shard_bits, uint32_t group_count)
-{
-    cr_assert(skv_budget_init(&budget, LIMIT, segment_bytes));
-    cr_assert(eq(int, skv_table_init(&table, &budget, shard_bits, group_count), SPILLKV_OK));
-}
-
-static uint64_t budget_used(void)
-{
-    return atomic_load(&budget.used_total);
-}
-
-/* Other users take all there is, until close_table(). */
-static void use_up_budget(void)
-{
-    cr_assert(skv_budget_charge(&budget, SKV_MEMORY_SCRATCH, skv_budget_room(&budget)));
-}
-
-static void relieve_budget(void)
-{
-    skv_budget_discharge(&budget, SKV_MEMORY_SCRATCH,
-                         atomic_load(&budget.used[SKV_MEMORY_SCRATCH]));
-}
-
-static void close_table(void)
-{
-    relieve_budget();
-    skv_table_fini(&table);
-    cr_expect(eq(u64, budget_used(), 0));
-    skv_budget_fini(&budget);
-}
-
-/* MurmurHash3's finaliser. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
-    x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return x ^ x >> 33;
-}
-
-static uint64_t plain_hash(uint64_t key)
-{
-    return mix(key + 1);
-}
-
-/* Four tags only, 0 and the highest among them. */
-static uint64_t crowded_hash(uint64_t key)
-{
-    static const uint64_t tags[] = {0, 1, 0x20000, 0x3ffff};
-    const uint64_t hash = plain_hash(key);
-    return (hash & ~SKV_TAG_MASK) | tags[hash & 3];
-}
-
-/* One tag, the last bucket of any run. */
-static uint64_t same_hash(uint64_t key)
-{
-    return plain_hash(key) | SKV_TAG_MASK;
-}
-
-typedef uint64_t hash_function(uint64_t key);
-
-static uint64_t *find(uint64_t hash, uint64_t key)
-{
-    struct skv_probe probe;
-    uint64_t *slot = skv_table_first(&table, hash, &probe);
-    while (slot != NULL && skv_slot_locator(*slot) != key + 1) {
-        cr_assert(eq(u32, skv_slot_tag(*slot), (uint32_t)(hash & SKV_TAG_MASK)));
-        slot = skv_table_next(&probe);
-    }
-    return slot;
-}
-
-static spillkv_status insert(uint64_t hash, uint64_t key)
-{
-    return skv_table_insert(&table, hash, skv_slot_make(hash, false, 0, key + 1));
-}
-
-static void insert_keys(hash_function *hash, uint64_t first, uint64_t end)
-{
-    for (uint64_t key = first; key < end; key++) {
-        cr_assert(eq(int, insert(hash(key), key), SPILLKV_OK));
-    }
-}
-
-static void remove_key(uint64_t hash, uint64_t key)
-{
-    uint64_t *const slot = find(hash, key);
-    cr_assert(slot != NULL);
-    skv_table_remove(&table, hash, slot);
-}
-
-static bool all_found(hash_function *hash, uint64_t first, uint64_t end)
-{
-    for (uint64_t key = first; key < end; key++) {
-        if (find(hash(key), key) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
 
 Test(table, finds_nothing_while_empty)
 {
     open_table(16 * KIB, 0, 64);
     struct skv_probe probe;
     skv_table_prefetch_group(&table, 7);
-    skv_table_touch(&table, 7);
+    const uint64_t absent[2] = {7, 0};
+    skv_table_touch(&table, absent, 2, sizeof(absent[0]));
     cr_expect(skv_table_first(&table, 7, &probe) == NULL);
     cr_expect(skv_table_first(&table, 0, &probe) == NULL);
     cr_expect(skv_table_check(&table));
+    close_table();
+}
+
+Test(table, is_not_changed_by_a_touch)
+{
+    open_table(16 * KIB, 0, 1);
+    uint64_t hashes[SKV_TABLE_TOUCHES];
+    for (uint64_t key = 0; key < SKV_TABLE_TOUCHES; key++) {
+        /* Most are in the last bucket of the ring, which is full, and behind it. */
+        hashes[key] = key < 4 ? crowded_hash(key) : same_hash(key);
+        cr_assert(eq(int, insert(hashes[key], key), SPILLKV_OK));
+    }
+    skv_table_touch(&table, hashes, SKV_TABLE_TOUCHES, sizeof(hashes[0]));
+    cr_expect(skv_table_check(&table));
+    for (uint64_t key = 0; key < SKV_TABLE_TOUCHES; key++) {
+        cr_expect(find(hashes[key], key) != NULL);
+    }
     close_table();
 }
 
@@ -277,132 +183,6 @@ Test(table, lists_every_slot_in_the_group_of_its_hash)
     close_table();
 }
 
-Test(table, fills_its_run_to_the_last_slot_when_the_budget_gives_no_more)
-{
-    open_table(4 * KIB, 0, 1);
-    insert_keys(plain_hash, 0, 200);
-    use_up_budget();
-    uint64_t key = 200;
-    while (insert(plain_hash(key), key) == SPILLKV_OK) {
-        key++;
-    }
-    size_t slots;
-    (void)skv_table_group_slots(&table, 0, &slots);
-    cr_expect(eq(sz, slots, table.used));
-    const uint64_t bytes = skv_table_bytes(&table);
-    cr_expect(eq(int, insert(plain_hash(key), key), SPILLKV_EFULL));
-    cr_expect(find(plain_hash(key), key) == NULL);
-    cr_expect(eq(u64, skv_table_bytes(&table), bytes));
-    cr_expect(skv_table_check(&table));
-    cr_expect(all_found(plain_hash, 0, key));
-
-    /* Full all around, a removal must still leave the others where they are found. */
-    for (uint64_t old = 0; old < key; old++) {
-        remove_key(plain_hash(old), old);
-        cr_assert(skv_table_check(&table));
-        cr_assert(all_found(plain_hash, old + 1, key + old));
-        cr_assert(eq(int, insert(plain_hash(key + old), key + old), SPILLKV_OK));
-    }
-    cr_expect(all_found(plain_hash, key, 2 * key));
-    close_table();
-}
-
-Test(table, counts_the_slots_of_the_longest_run)
-{
-    open_table(256 * KIB, 0, 1);
-    insert_keys(plain_hash, 0, 32768);
-    cr_expect(eq(int, insert(plain_hash(32768), 32768), SPILLKV_EFULL));
-    cr_expect(skv_table_check(&table));
-    cr_expect(all_found(plain_hash, 0, 32768));
-    for (uint64_t key = 0; key < 32768; key++) {
-        remove_key(plain_hash(key), key);
-    }
-    cr_expect(skv_table_check(&table));
-    close_table();
-}
-
-Test(table, goes_on_growing_when_the_budget_gives_again)
-{
-    open_table(4 * KIB, 0, 1);
-    insert_keys(plain_hash, 0, 100);
-    use_up_budget();
-    uint64_t key = 100;
-    while (insert(plain_hash(key), key) == SPILLKV_OK) {
-        key++;
-    }
-    relieve_budget();
-    insert_keys(plain_hash, key, 400);
-    cr_expect(skv_table_check(&table));
-    cr_expect(all_found(plain_hash, 0, 400));
-    close_table();
-}
-
-struct failing {
-    unsigned countdown; /* allocations that still succeed */
-};
-
-static bool fail_later(void *context, size_t bytes)
-{
-    struct failing *const failing = context;
-    (void)bytes;
-    return failing->countdown > 0 && failing->countdown-- > 0;
-}
-
-Test(table, is_unchanged_when_an_allocation_fails)
-{
-    unsigned failures = 0;
-    for (unsigned nth = 0; nth < 12; nth++) {
-        open_table(4 * KIB, 0, 8);
-        struct failing failing = {nth};
-        skv_alloc_set_hook(fail_later, &failing);
-        for (uint64_t key = 0; key < 600; key++) {
-            const uint64_t bytes = skv_table_bytes(&table);
-            const uint64_t charged = budget_used();
-            const spillkv_status status = insert(plain_hash(key), key);
-            if (status != SPILLKV_OK) {
-                cr_assert(eq(u64, skv_table_bytes(&table), bytes));
-                cr_assert(eq(u64, budget_used(), charged));
-                cr_assert(find(plain_hash(key), key) == NULL);
-                cr_assert(skv_table_check(&table));
-                failures++;
-                skv_alloc_set_hook(NULL, NULL);
-                cr_assert(eq(int, insert(plain_hash(key), key), SPILLKV_OK));
-                skv_alloc_set_hook(fail_later, &failing);
-            }
-        }
-        skv_alloc_set_hook(NULL, NULL);
-        cr_expect(all_found(plain_hash, 0, 600));
-        cr_expect(skv_table_check(&table));
-        close_table();
-    }
-    cr_expect(gt(u32, failures, 12));
-}
-
-Test(table, charges_nothing_when_init_fails)
-{
-    cr_assert(skv_budget_init(&budget, 0, 16 * KIB));
-    spillkv_status status = SPILLKV_ENOMEM;
-    for (unsigned nth = 0; status != SPILLKV_OK; nth++) {
-        struct failing failing = {nth};
-        skv_alloc_set_hook(fail_later, &failing);
-        status = skv_table_init(&table, &budget, 0, 1024);
-        skv_alloc_set_hook(NULL, NULL);
-        cr_assert(status == SPILLKV_OK || status == SPILLKV_ENOMEM, "status %d", status);
-        cr_assert(eq(int, budget_used() != 0, status == SPILLKV_OK));
-    }
-    close_table();
-}
-
-Test(table, charges_nothing_when_its_directory_does_not_fit)
-{
-    for (uint64_t limit = 16 * KIB - 1; limit <= 16 * KIB; limit++) {
-        cr_assert(skv_budget_init(&budget, limit, 16 * KIB));
-        cr_expect(eq(int, skv_table_init(&table, &budget, 0, 1024), SPILLKV_EFULL));
-        cr_expect(eq(u64, budget_used(), 0));
-        skv_budget_fini(&budget);
-    }
-}
-
 Test(table, charges_what_it_holds)
 {
     open_table(16 * KIB, 0, 64);
@@ -442,21 +222,6 @@ Test(table, gets_smaller_as_keys_go)
         }
     }
     cr_expect(eq(u64, budget_used(), empty));
-    close_table();
-}
-
-Test(table, keeps_its_longer_run_when_a_shorter_one_cannot_be_had)
-{
-    open_table(4 * KIB, 0, 1);
-    insert_keys(plain_hash, 0, 300);
-    use_up_budget();
-    for (uint64_t key = 0; key < 299; key++) {
-        remove_key(plain_hash(key), key);
-        cr_assert(skv_table_check(&table));
-        cr_assert(find(plain_hash(299), 299) != NULL);
-    }
-    remove_key(plain_hash(299), 299);
-    cr_expect(skv_table_check(&table));
     close_table();
 }
 
