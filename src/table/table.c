@@ -239,7 +239,8 @@ void skv_table_touch(const struct skv_table *table, const uint64_t *first, size_
     const uint64_t *last[SKV_TABLE_TOUCHES]; /* of the run */
     SKV_CHECK_CHEAP(count <= SKV_TABLE_TOUCHES);
     for (size_t i = 0; i < count; i++) {
-        const uint64_t hash = *(const uint64_t *)((const uint8_t *)first + i * stride);
+        const void *const member = (const uint8_t *)first + i * stride;
+        const uint64_t hash = *(const uint64_t *)member;
         const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
         const uint64_t *const home = skv_table_home(table, hash);
         at[i] = home != NULL ? home : nothing;
