@@ -92,6 +92,17 @@ static uint32_t current_segment(struct skv_shard *shard, enum skv_walk walk)
     return ex->segment[walk];
 }
 
+/** Whether there is room for a quantum of which everything is kept; a segment may end early, and a
+ * quantum go on, by as much as the largest entry that shares a segment. */
+static bool has_room_to_keep(struct skv_shard *shard) SKV_REQUIRES(shard->spill, shard->lock)
+{
+    struct skv_ram *const ram = &shard->ram;
+    return skv_ram_refill(ram) || skv_ram_room(ram, SKV_NEWCOMERS) +
+                                          skv_ram_room(ram, SKV_SURVIVORS) +
+                                          ram->spare_count * ram->segment_bytes >=
+                                      shard->quantum_bytes + ram->segment_bytes / 2;
+}
+
 static void collect(struct skv_shard *shard, enum skv_walk walk, uint32_t entries, size_t bytes,
                     struct quantum *quantum) SKV_REQUIRES(shard->spill, shard->lock)
 {
@@ -384,7 +395,7 @@ enum skv_progress skv_shard_examine_locked(struct skv_shard *shard, size_t *free
     skv_shard_apply_inbox_locked(shard);
     quantum.count = 0;
     quantum.bytes = 0;
-    quantum.keep_none = !skv_ram_refill(&shard->ram);
+    quantum.keep_none = !has_room_to_keep(shard);
     if (quantum.keep_none && shard->batch.spilling_count != 0) {
         return SKV_PROGRESS_FULL;
     }

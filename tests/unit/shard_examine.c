@@ -132,6 +132,18 @@ Test(examine, hot_entry_survives_a_flood)
     cr_expect_geq(counters.hits, 40000 - 40);
 }
 
+Test(examine, of_what_was_used_most_is_kept_though_memory_is_used_up)
+{
+    for (uint32_t i = 0; i < 60000; i++) {
+        cr_assert_eq(one_shard_put(&one, i, 1, 100), SPILLKV_OK);
+        cr_assert_eq(one_shard_get(&one, i, 1, 100), SPILLKV_OK);
+    }
+    const spillkv_counters counters = one_shard_counters(&one);
+    cr_expect_gt(counters.spills, 40000);
+    cr_expect_gt(counters.examined, 5 * counters.spills, "%lu for %lu",
+                 (unsigned long)counters.examined, (unsigned long)counters.spills);
+}
+
 Test(examine, hot_entry_with_a_segment_of_its_own_survives_a_flood)
 {
     cr_assert_eq(one_shard_put(&one, 1, 1, 6000), SPILLKV_OK);
