@@ -96,7 +96,7 @@ typedef void spillkv_log(void *context, spillkv_log_level level, const char *mes
 typedef enum spillkv_policy {
     SPILLKV_POLICY_SLOT_L = 0, /* frequency, usual gap and age, weighed as the uses seen teach */
     SPILLKV_POLICY_SLOT12 = 1, /* the same by a fixed rule */
-    SPILLKV_POLICY_LFU = 2,    /* the most frequently used ones; nothing is forgotten */
+    SPILLKV_POLICY_LFU = 2,    /* the most frequently used ones; old uses count for less */
     SPILLKV_POLICY_LRU = 3     /* those used last */
 } spillkv_policy;
 
