@@ -6,14 +6,21 @@
 
 #define NAME_WIDTH 52
 
-void figures_add_wanted(struct figures *figures, const char *section, const char *name,
-                        const char *unit, double wanted, double sample)
+/* The place of a figure; the end when there is none of that section and name. */
+static unsigned find(const struct figures *figures, const char *section, const char *name)
 {
     unsigned i = 0;
     while (i < figures->count && (strcmp(figures->list[i].section, section) != 0 ||
                                   strcmp(figures->list[i].name, name) != 0)) {
         i++;
     }
+    return i;
+}
+
+void figures_add_wanted(struct figures *figures, const char *section, const char *name,
+                        const char *unit, double wanted, double sample)
+{
+    const unsigned i = find(figures, section, name);
     if (i == FIGURES_MAX) {
         return;
     }
@@ -48,6 +55,12 @@ static double extreme(const struct figure *figure, bool most)
 static double middle(const struct figure *figure)
 {
     return median(figure->samples, figure->count);
+}
+
+double figures_median(const struct figures *figures, const char *section, const char *name)
+{
+    const unsigned i = find(figures, section, name);
+    return i < figures->count ? middle(&figures->list[i]) : 0;
 }
 
 static int decimals(double number)

@@ -35,6 +35,9 @@ void figures_add(struct figures *figures, const char *section, const char *name,
 void figures_add_wanted(struct figures *figures, const char *section, const char *name,
                         const char *unit, double wanted, double sample);
 
+/** The median of a figure; 0 when there is none of that section and name. */
+double figures_median(const struct figures *figures, const char *section, const char *name);
+
 /** Writes medians, least and most, and what was wanted. */
 void figures_print(FILE *stream, const struct figures *figures);
 

@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/**
- * The chart is drawn by gnuplot, which gets its commands and the numbers by a pipe.
- */
-#include <error.h>
-#include <signal.h>
 #include <stdio.h>
 
+#include "gnuplot.h"
 #include "hitrate_report.h"
 
 #define PANEL_WIDTH   420u
 #define PANEL_HEIGHT  320u
 #define PANEL_COLUMNS 3u
-
-/* In single quotes for gnuplot. */
-static void print_quoted(FILE *stream, const char *text)
-{
-    fputc('\'', stream);
-    for (; *text != '\0'; text++) {
-        if (*text == '\'') {
-            fputc('\'', stream);
-        }
-        fputc(*text, stream);
-    }
-    fputc('\'', stream);
-}
 
 static void draw_row(FILE *stream, const struct hitrate_report *report,
                      const struct hitrate_row *row)
@@ -41,11 +24,11 @@ static void draw_row(FILE *stream, const struct hitrate_report *report,
         fputc('\n', stream);
     }
     fprintf(stream, "END\nset title ");
-    print_quoted(stream, row->name);
+    gnuplot_quote(stream, row->name);
     fprintf(stream, " noenhanced\nplot ");
     for (unsigned p = 0; p < report->policy_count; p++) {
         fprintf(stream, "%s$data using 1:%u with linespoints title ", p != 0 ? ", " : "", p + 2);
-        print_quoted(stream, report->policies[p]->name);
+        gnuplot_quote(stream, report->policies[p]->name);
     }
     fputc('\n', stream);
 }
@@ -60,22 +43,11 @@ static bool is_drawable(const struct hitrate_report *report, const struct hitrat
     return false;
 }
 
-static void draw_rows(FILE *stream, const char *path, const struct hitrate_report *report)
+static void draw_rows(FILE *stream, const struct hitrate_report *report, unsigned columns,
+                      unsigned lines)
 {
-    unsigned panels = 0;
-    for (unsigned r = 0; r < report->row_count; r++) {
-        panels += is_drawable(report, &report->rows[r]);
-    }
-    const unsigned columns = panels < PANEL_COLUMNS ? panels : PANEL_COLUMNS;
-    const unsigned lines = (panels + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
-    if (panels == 0) {
-        return;
-    }
-    fprintf(stream, "set terminal svg size %u,%u dynamic background 'white'\nset output ",
-            columns * PANEL_WIDTH, lines * PANEL_HEIGHT);
-    print_quoted(stream, path);
     fprintf(stream,
-            "\nset logscale x\nset yrange [0:*]\nset xlabel 'entries'\nset ylabel 'miss ratio'\n"
+            "set logscale x\nset yrange [0:*]\nset xlabel 'entries'\nset ylabel 'miss ratio'\n"
             "set key bottom left\nset grid\nset multiplot layout %u,%u\n",
             lines, columns);
     for (unsigned r = 0; r < report->row_count; r++) {
@@ -88,15 +60,18 @@ static void draw_rows(FILE *stream, const char *path, const struct hitrate_repor
 
 bool hitrate_draw(const char *path, const struct hitrate_report *report)
 {
-    void (*const previous)(int) = signal(SIGPIPE, SIG_IGN);
-    FILE *const stream = popen("gnuplot", "w");
-    if (stream != NULL) {
-        draw_rows(stream, path, report);
+    unsigned panels = 0;
+    for (unsigned r = 0; r < report->row_count; r++) {
+        panels += is_drawable(report, &report->rows[r]);
     }
-    const bool valid = stream != NULL && pclose(stream) == 0;
-    signal(SIGPIPE, previous);
-    if (!valid) {
-        error(0, 0, "%s: the chart was not drawn", path);
+    if (panels == 0) {
+        return true;
     }
-    return valid;
+    const unsigned columns = panels < PANEL_COLUMNS ? panels : PANEL_COLUMNS;
+    const unsigned lines = (panels + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+    struct gnuplot gnuplot = gnuplot_open(path, columns * PANEL_WIDTH, lines * PANEL_HEIGHT);
+    if (gnuplot.stream != NULL) {
+        draw_rows(gnuplot.stream, report, columns, lines);
+    }
+    return gnuplot_close(&gnuplot, path);
 }

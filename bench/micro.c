@@ -42,7 +42,8 @@ enum long_option {
     OPTION_COLD = 256,
     OPTION_HOT,
     OPTION_SEED,
-    OPTION_JSON
+    OPTION_JSON,
+    OPTION_CHART
 };
 
 static const struct argp_option option_list[] = {
@@ -61,6 +62,7 @@ static const struct argp_option option_list[] = {
     {"seed", OPTION_SEED, "N", 0, "Other entries (1)", 2},
     {"path", 'p', "DIR", 0, "Where the files go (TMPDIR or /tmp)", 2},
     {"json", OPTION_JSON, NULL, 0, "Write JSON instead of a table", 3},
+    {"chart", OPTION_CHART, "FILE", 0, "Draw the part residency as SVG, by gnuplot", 3},
     {"quiet", 'q', NULL, 0, "No progress", 3},
     {0}};
 
@@ -68,7 +70,8 @@ struct arguments {
     struct micro micro;
     const char *parts; /* NULL: all */
     unsigned rounds;
-    int cpu; /* -1: any */
+    int cpu;           /* -1: any */
+    const char *chart; /* NULL: none */
     bool json;
     bool quiet;
 };
@@ -174,6 +177,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_JSON:
         arguments->json = true;
         return 0;
+    case OPTION_CHART:
+        arguments->chart = value;
+        return 0;
     case 'q':
         arguments->quiet = true;
         return 0;
@@ -277,6 +283,10 @@ int main(int argc, char **argv)
         figures_print(stdout, &arguments.micro.figures);
     } else if (!print_json(&arguments)) {
         error(0, 0, "cannot write the report");
+        return EXIT_FAILURE;
+    }
+    if (arguments.chart != NULL &&
+        !micro_residency_draw(arguments.chart, &arguments.micro.figures)) {
         return EXIT_FAILURE;
     }
     return EXIT_SUCCESS;

@@ -55,6 +55,8 @@ bool micro_hot(struct micro *micro);
 bool micro_pin(struct micro *micro);
 bool micro_memory(struct micro *micro);
 bool micro_residency(struct micro *micro);
+/** Draws medians over the share in RAM, by gnuplot; false after a message. */
+bool micro_residency_draw(const char *path, const struct figures *figures);
 bool micro_many(struct micro *micro);
 bool micro_many_cold(struct micro *micro);
 

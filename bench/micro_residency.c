@@ -9,6 +9,7 @@
 #include <error.h>
 #include <stdio.h>
 
+#include "gnuplot.h"
 #include "micro.h"
 #include "micro_shard.h"
 #include "workload.h"
@@ -27,8 +28,29 @@
 /* Entries of ten thousand in RAM. */
 static const unsigned shares[] = {5000, 2500, 1000, 500, 100, 50, 10};
 
+#define SHARES (sizeof shares / sizeof *shares)
+
+#define CHART_WIDTH  900u
+#define CHART_HEIGHT 360u
+
+enum law_name {
+    UNIFORM,
+    ZIPF,
+    LAWS
+};
+
+static const char *const law_names[LAWS] = {"uniform", "Zipf"};
+
+/* What is shown of each law and share. */
+struct names {
+    char cost[48];
+    char examined[48];
+};
+
+static struct names names[LAWS][SHARES];
+
 struct law {
-    const char *name;
+    enum law_name name;
     struct zipf zipf; /* ranks 0: all alike */
     uint64_t state;
 };
@@ -39,7 +61,7 @@ struct cost {
     uint64_t examined;
 };
 
-static uint64_t draw(struct law *law, uint64_t entries)
+static uint64_t draw_entry(struct law *law, uint64_t entries)
 {
     return law->zipf.ranks == 0 ? workload_random(&law->state) % entries
                                 : zipf_index(&law->zipf, &law->state);
@@ -55,7 +77,7 @@ static bool turn_over(struct micro_shard *one, const struct micro *micro, struct
     *cost = (struct cost){0};
     while (cost->left < wanted) {
         for (uint64_t i = 0; i < slack; i++) {
-            workload_key(micro->seed, draw(law, micro->cold_entries), key, sizeof key);
+            workload_key(micro->seed, draw_entry(law, micro->cold_entries), key, sizeof key);
             if (!micro_shard_check(one, key, false)) {
                 return false;
             }
@@ -78,8 +100,7 @@ static bool turn_over(struct micro_shard *one, const struct micro *micro, struct
 
 static bool measure(struct micro_shard *one, struct micro *micro, struct law *law, size_t share)
 {
-    static char names[2][sizeof shares / sizeof *shares][2][64];
-    char(*const name)[64] = names[law->zipf.ranks != 0][share];
+    struct names *const shown = &names[law->name][share];
     const uint64_t resident = micro->cold_entries * shares[share] / 10000;
     const uint64_t wanted = TURNS * resident < LEFT_MOST ? TURNS * resident : LEFT_MOST;
     struct cost cost;
@@ -88,11 +109,13 @@ static bool measure(struct micro_shard *one, struct micro *micro, struct law *la
         return false;
     }
     const double left = (double)cost.left;
-    snprintf(name[0], sizeof name[0], "%s, %g %% in RAM", law->name, shares[share] / 100.0);
-    snprintf(name[1], sizeof name[1], "%s, %g %%, examined", law->name, shares[share] / 100.0);
-    figures_add_wanted(&micro->figures, SECTION, name[0], "ns", EXAMINE_MOST,
+    snprintf(shown->cost, sizeof shown->cost, "%s, %g %% in RAM", law_names[law->name],
+             shares[share] / 100.0);
+    snprintf(shown->examined, sizeof shown->examined, "%s, %g %%, examined", law_names[law->name],
+             shares[share] / 100.0);
+    figures_add_wanted(&micro->figures, SECTION, shown->cost, "ns", EXAMINE_MOST,
                        (double)cost.ns / left);
-    figures_add(&micro->figures, SECTION, name[1], "entries", (double)cost.examined / left);
+    figures_add(&micro->figures, SECTION, shown->examined, "entries", (double)cost.examined / left);
     return true;
 }
 
@@ -104,19 +127,60 @@ static bool prepare(struct micro_shard *one, const struct micro *micro)
 
 bool micro_residency(struct micro *micro)
 {
-    struct law laws[] = {{.name = "uniform", .state = micro->seed},
-                         {.name = "Zipf", .state = micro->seed}};
+    struct law laws[] = {{.name = UNIFORM, .state = micro->seed},
+                         {.name = ZIPF, .state = micro->seed}};
     struct micro_shard one;
     if (!micro_shard_open(&one, micro, micro->cold_entries)) {
         return false;
     }
-    zipf_init(&laws[1].zipf, micro->cold_entries, EXPONENT);
+    zipf_init(&laws[ZIPF].zipf, micro->cold_entries, EXPONENT);
     bool done = prepare(&one, micro);
-    for (size_t law = 0; law < sizeof laws / sizeof *laws; law++) {
-        for (size_t share = 0; done && share < sizeof shares / sizeof *shares; share++) {
+    for (size_t law = 0; law < LAWS; law++) {
+        for (size_t share = 0; done && share < SHARES; share++) {
             done = measure(&one, micro, &laws[law], share);
         }
     }
     micro_shard_close(&one);
     return done;
+}
+
+static void draw_panels(FILE *stream, const struct figures *figures)
+{
+    fprintf(stream, "$data << END\n");
+    for (size_t share = 0; share < SHARES; share++) {
+        fprintf(stream, "%g", shares[share] / 100.0);
+        for (size_t law = 0; law < LAWS; law++) {
+            fprintf(stream, " %.3f %.3f", figures_median(figures, SECTION, names[law][share].cost),
+                    figures_median(figures, SECTION, names[law][share].examined));
+        }
+        fputc('\n', stream);
+    }
+    fprintf(stream, "END\nset logscale x\nset yrange [0:*]\nset grid\nset key bottom left\n"
+                    "set xlabel '%% of the entries in RAM'\nset multiplot layout 1,2\n");
+    static const char *const titles[] = {"ns of CPU for each entry that leaves",
+                                         "entries examined for each that leaves"};
+    for (unsigned panel = 0; panel < 2; panel++) {
+        fprintf(stream, "set ylabel ");
+        gnuplot_quote(stream, titles[panel]);
+        for (unsigned law = 0; law < LAWS; law++) {
+            fprintf(stream, "%s $data using 1:%u with linespoints title ",
+                    law == 0 ? "\nplot" : ",", 2 + 2 * law + panel);
+            gnuplot_quote(stream, law_names[law]);
+        }
+        fputc('\n', stream);
+    }
+    fprintf(stream, "unset multiplot\n");
+}
+
+bool micro_residency_draw(const char *path, const struct figures *figures)
+{
+    if (names[UNIFORM][0].cost[0] == '\0') {
+        error(0, 0, "--chart: the part " SECTION " was not measured");
+        return false;
+    }
+    struct gnuplot gnuplot = gnuplot_open(path, CHART_WIDTH, CHART_HEIGHT);
+    if (gnuplot.stream != NULL) {
+        draw_panels(gnuplot.stream, figures);
+    }
+    return gnuplot_close(&gnuplot, path);
 }

@@ -178,6 +178,27 @@ class HundredMillion(Case):
         self.assertIn(b" 0 missing, 0 wrong", done.stdout)
 
 
+class Micro(Case):
+    def test_draws_the_cost_of_examining(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        picture = os.path.join(self.folder.name, "it's.svg")
+        done = self.run_program("micro", "-q", "--parts", "residency", "--rounds", "1",
+                                "--cold-entries", "20000", "--chart", picture)
+        self.assertIn(b"Zipf, 0.1 %, examined", done.stdout)
+        with open(picture, encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("entries examined for each that leaves", text)
+        self.assertIn("</svg>", text)
+
+    def test_draws_nothing_that_was_not_measured(self):
+        picture = os.path.join(self.folder.name, "a.svg")
+        done = self.run_program("micro", "-q", "--parts", "hot", "--rounds", "1", "--hot-entries",
+                                "1000", "--chart", picture, code=1)
+        self.assertIn(b"not measured", done.stderr)
+        self.assertFalse(os.path.exists(picture))
+
+
 class Rss(Case):
     ARGUMENTS = ("--max-mem", "8M", "--factor", "1")
 
