@@ -166,6 +166,15 @@ static void collect_wasteful(struct skv_shard *shard, struct quantum *quantum)
 
 /* Choosing. */
 
+/** Loads the buckets of the next items. */
+static void touch_some(const struct skv_shard *shard, const struct quantum *quantum, uint32_t from)
+    SKV_REQUIRES(shard->lock)
+{
+    for (uint32_t i = from; i < from + SKV_TABLE_TOUCHES && i < quantum->count; i++) {
+        skv_table_touch(&shard->table, quantum->items[i].hash);
+    }
+}
+
 static void look_up(struct skv_shard *shard, struct quantum *quantum)
     SKV_REQUIRES(shard->spill, shard->lock)
 {
@@ -173,9 +182,7 @@ static void look_up(struct skv_shard *shard, struct quantum *quantum)
     for (uint32_t i = 0; i < quantum->count; i++) {
         struct item *const item = &quantum->items[i];
         if (i % SKV_TABLE_TOUCHES == 0) {
-            const uint32_t left = quantum->count - i;
-            skv_table_touch(&shard->table, &item->hash,
-                            left < SKV_TABLE_TOUCHES ? left : SKV_TABLE_TOUCHES, sizeof(*item));
+            touch_some(shard, quantum, i);
         }
         item->slot = skv_shard_slot_at(&shard->table, item->hash, false, item->locator);
         if (item->slot == NULL) {

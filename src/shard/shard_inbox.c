@@ -53,9 +53,9 @@ static bool apply_one(struct skv_shard *shard, const struct skv_inbox_set *set)
  *  overwritten. */
 static void touch_fresh(const struct skv_shard *shard) SKV_REQUIRES(shard->lock)
 {
-    const uint32_t fresh = shard->inbox.count - shard->inbox.waiting;
-    skv_table_touch(&shard->table, &shard->inbox.sets[shard->inbox.waiting].hash, fresh,
-                    sizeof(shard->inbox.sets[0]));
+    for (uint32_t i = shard->inbox.waiting; i < shard->inbox.count; i++) {
+        skv_table_touch(&shard->table, shard->inbox.sets[i].hash);
+    }
     for (uint32_t i = shard->inbox.waiting; i < shard->inbox.count; i++) {
         struct skv_probe probe;
         const uint64_t *const slot =

@@ -58,8 +58,9 @@ static void settle(struct skv_shard *shard) SKV_REQUIRES(shard->spill) SKV_EXCLU
         skv_mutex_lock(&shard->lock);
         while (i < end) {
             const uint32_t some = end - i < SKV_TABLE_TOUCHES ? end - i : SKV_TABLE_TOUCHES;
-            skv_table_touch(&shard->table, &batch->spilling[i].hash, some,
-                            sizeof(batch->spilling[0]));
+            for (uint32_t k = 0; k < some; k++) {
+                skv_table_touch(&shard->table, batch->spilling[i + k].hash);
+            }
             for (uint32_t k = 0; k < some; k++) {
                 settle_one(shard, &batch->spilling[i++]);
             }

@@ -26,9 +26,6 @@
 #include "base/alloc.h"
 #include "base/check.h"
 
-/* Even at 90 % load few slots lie further behind their home buckets. */
-#define TOUCHED_BEHIND_HOME 2
-
 spillkv_status skv_table_init(struct skv_table *table, struct skv_budget *budget,
                               uint32_t shard_bits, uint32_t group_count)
 {
@@ -229,33 +226,6 @@ spillkv_status skv_table_insert(struct skv_table *table, uint64_t hash, uint64_t
         note_room(table, number);
     }
     return status;
-}
-
-void skv_table_touch(const struct skv_table *table, const uint64_t *first, size_t count,
-                     size_t stride)
-{
-    static const uint64_t nothing[SKV_BUCKET_SLOTS]; /* stands for an empty group */
-    const uint64_t *at[SKV_TABLE_TOUCHES];
-    const uint64_t *last[SKV_TABLE_TOUCHES]; /* of the run */
-    SKV_CHECK_CHEAP(count <= SKV_TABLE_TOUCHES);
-    for (size_t i = 0; i < count; i++) {
-        const void *const member = (const uint8_t *)first + i * stride;
-        const uint64_t hash = *(const uint64_t *)member;
-        const struct skv_group *const group = &table->groups[skv_table_group_of(table, hash)];
-        const uint64_t *const home = skv_table_home(table, hash);
-        at[i] = home != NULL ? home : nothing;
-        last[i] =
-            home != NULL ? group->run + (group->buckets - 1u) * (size_t)SKV_BUCKET_SLOTS : nothing;
-        (void)*(const volatile uint64_t *)at[i];
-    }
-    for (int behind = 0; behind < TOUCHED_BEHIND_HOME; behind++) {
-        for (size_t i = 0; i < count; i++) {
-            /* Without a branch, which would be mispredicted. The ring's end is not worth one. */
-            const bool goes_on = skv_bucket_is_full(at[i]) & (at[i] != last[i]);
-            at[i] += goes_on * (size_t)SKV_BUCKET_SLOTS;
-            (void)*(const volatile uint64_t *)at[i];
-        }
-    }
 }
 
 /* A slot of a bucket that does not belong into any of the `behind` places up to it, or NULL. */

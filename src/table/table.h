@@ -95,22 +95,17 @@ uint64_t skv_table_directory_bytes(uint32_t group_count);
 /** Forgets all slots and gives the runs back: a few operations for each segment of runs. */
 void skv_table_clear(struct skv_table *table);
 
-/** About as many misses as a processor has on their way at a time. */
-#define SKV_TABLE_TOUCHES 32u
 /**
- * Loads the buckets in which some keys are, or will be, into the cache: call it before searching
- * for them.
+ * Loads a key's home bucket into the cache, and asks for the one behind it, where a search goes on
+ * if the first one is full.
  *
- * @param first   the hash of the first key; those of the others follow, a stride of bytes apart
- * @param count   at most SKV_TABLE_TOUCHES
- * @param stride  sizeof of what they are members of
- *
- * The processor waits for all the home buckets at once, then for all the buckets behind those that
- * are full, and once more. They are loads because a prefetch of a page that is not in the TLB is
- * dropped, and hardly any bucket of a large table is in a page that is.
+ * Call it for some tens of hashes one after the other, then search for them: the processor waits
+ * for all of these loads at once. They are loads because a prefetch of a page that is not in the
+ * TLB is dropped, and hardly any bucket of a large table is in a page that is.
  */
-void skv_table_touch(const struct skv_table *table, const uint64_t *first, size_t count,
-                     size_t stride);
+static inline void skv_table_touch(const struct skv_table *table, uint64_t hash);
+/** How many to call it for at a time: about as many as a processor has on their way. */
+#define SKV_TABLE_TOUCHES 32u
 /** Asks for a key's group, which is needed to find its bucket, then for the bucket; or for what
  *  skv_table_room() reads. Without a lock: at worst they do nothing, or ask for something else. */
 static inline void skv_table_prefetch_group(const struct skv_table *table, uint64_t hash);
@@ -287,6 +282,15 @@ static inline const uint64_t *skv_table_home(const struct skv_table *table, uint
     const uint32_t buckets = __atomic_load_n(&group->buckets, __ATOMIC_RELAXED);
     const uint32_t home = skv_bucket_home((uint32_t)(hash & SKV_TAG_MASK), buckets);
     return run == NULL ? NULL : run + (size_t)home * SKV_BUCKET_SLOTS;
+}
+
+static inline void skv_table_touch(const struct skv_table *table, uint64_t hash)
+{
+    const volatile uint64_t *const home = skv_table_home(table, hash);
+    if (SKV_LIKELY(home != NULL)) {
+        (void)*home;
+        __builtin_prefetch((const uint64_t *)home + SKV_BUCKET_SLOTS);
+    }
 }
 
 static inline void skv_table_prefetch_bucket(const struct skv_table *table, uint64_t hash)

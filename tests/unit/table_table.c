@@ -13,8 +13,7 @@ Test(table, finds_nothing_while_empty)
     open_table(16 * KIB, 0, 64);
     struct skv_probe probe;
     skv_table_prefetch_group(&table, 7);
-    const uint64_t absent[2] = {7, 0};
-    skv_table_touch(&table, absent, 2, sizeof(absent[0]));
+    skv_table_touch(&table, 7);
     cr_expect(skv_table_first(&table, 7, &probe) == NULL);
     cr_expect(skv_table_first(&table, 0, &probe) == NULL);
     cr_expect(skv_table_check(&table));
@@ -30,7 +29,9 @@ Test(table, is_not_changed_by_a_touch)
         hashes[key] = key < 4 ? crowded_hash(key) : same_hash(key);
         cr_assert(eq(int, insert(hashes[key], key), SPILLKV_OK));
     }
-    skv_table_touch(&table, hashes, SKV_TABLE_TOUCHES, sizeof(hashes[0]));
+    for (size_t i = 0; i < SKV_TABLE_TOUCHES; i++) {
+        skv_table_touch(&table, hashes[i]);
+    }
     cr_expect(skv_table_check(&table));
     for (uint64_t key = 0; key < SKV_TABLE_TOUCHES; key++) {
         cr_expect(find(hashes[key], key) != NULL);
