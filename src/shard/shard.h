@@ -97,7 +97,7 @@ struct skv_sink {
 
 /**
  * A get by the shortest way: of a small value in RAM that goes into the caller's buffer. The key
- * comes in registers: what is read from memory behind a lock waits for all that was written before.
+ * comes in registers: see shard_get.c.
  *
  * @param value_size_out  set on SPILLKV_OK only
  * @return SPILLKV_OK, SPILLKV_NOT_FOUND; SKV_ELSEWHERE and no change: skv_shard_get() can tell

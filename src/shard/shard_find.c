@@ -14,9 +14,6 @@
 #include "base/alloc.h"
 #include "shard/shard_private.h"
 
-/** Bytes read at first from a place: most entries are shorter. */
-#define FIRST_READ 512
-
 uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
                             uint64_t locator)
 {
@@ -177,7 +174,7 @@ static bool read_seen(struct skv_store *store, uint64_t place, uint8_t *buffer, 
     const size_t offset = skv_place_offset(place);
     const uint64_t seed = skv_store_seed(store);
     struct skv_packed packed;
-    size_t size = skv_store_read_seen(store, id, offset, buffer, FIRST_READ);
+    size_t size = skv_store_read_seen(store, id, offset, buffer, SKV_FIRST_READ);
     spillkv_status status = skv_segment_unpack(buffer, size, seed, place, &packed);
     if (status == SPILLKV_TOO_SMALL) {
         size = skv_store_read_seen(store, id, offset, buffer,
@@ -196,7 +193,7 @@ spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place,
     if (SKV_LIKELY(read_seen(store, place, buffer, size_out))) {
         return SPILLKV_OK;
     }
-    spillkv_status status = skv_store_read(store, id, offset, buffer, FIRST_READ, size_out);
+    spillkv_status status = skv_store_read(store, id, offset, buffer, SKV_FIRST_READ, size_out);
     if (status != SPILLKV_OK) {
         return status;
     }
