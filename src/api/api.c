@@ -92,11 +92,9 @@ spillkv_status spillkv_try_set(spillkv *kv, const void *key, size_t key_size, co
     return set(kv, key, key_size, value, value_size, true);
 }
 
-static inline spillkv_status get(spillkv *kv, const void *key, size_t key_size, bool nowait,
-                                 struct skv_sink *sink)
+static inline spillkv_status get(spillkv *kv, const struct skv_key *key, struct skv_sink *sink)
 {
-    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
-    const spillkv_status status = skv_shard_get(skv_engine_shard(kv, hashed.hash), &hashed, sink);
+    const spillkv_status status = skv_shard_get(skv_engine_shard(kv, key->hash), key, sink);
     skv_spillers_nudge(&kv->spillers);
     return status;
 }
@@ -114,10 +112,17 @@ static inline spillkv_status get_into(spillkv *kv, const void *key, size_t key_s
     if (SKV_UNLIKELY(buffer == NULL && capacity != 0)) {
         return SPILLKV_EINVAL;
     }
-    struct skv_sink sink = {.buffer = buffer, .capacity = capacity};
-    status = get(kv, key, key_size, nowait, &sink);
+    size_t value_size = 0;
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
+    status = skv_shard_get_hot(skv_engine_shard(kv, hashed.hash), key, key_size, hashed.hash,
+                               buffer, capacity, &value_size);
+    if (SKV_UNLIKELY(status == SKV_ELSEWHERE)) {
+        struct skv_sink sink = {.buffer = buffer, .capacity = capacity};
+        status = get(kv, &hashed, &sink);
+        value_size = sink.value_size;
+    }
     if (value_size_out != NULL && status >= SPILLKV_OK) {
-        *value_size_out = sink.value_size;
+        *value_size_out = value_size;
     }
     return status;
 }
@@ -151,7 +156,8 @@ static spillkv_status get_copy(spillkv *kv, const void *key, size_t key_size, vo
         return SPILLKV_EINVAL;
     }
     struct skv_sink sink = {.allocate = true};
-    status = get(kv, key, key_size, nowait, &sink);
+    const struct skv_key hashed = make_key(kv, key, key_size, nowait);
+    status = get(kv, &hashed, &sink);
     if (status == SPILLKV_OK) {
         *value_out = sink.buffer;
         *value_size_out = sink.value_size;

@@ -279,9 +279,9 @@ static int file_control(sqlite3_file *base, int op, void *argument)
         return file->failure;
     }
     if (op == SKV_FCNTL_ANNOUNCE) {
-        struct skv_vfs_rows *rows = argument;
-        skv_row_pages_announce(&file->rows, file->fd, rows->ids, rows->count);
-        rows->memory = skv_row_pages_bytes(&file->rows);
+        struct skv_vfs_places *wanted = argument;
+        skv_row_pages_announce(&file->rows, file->fd, wanted->places, wanted->count, wanted->size);
+        wanted->memory = skv_row_pages_bytes(&file->rows);
         return SQLITE_OK;
     }
     if (op == SKV_FCNTL_FORGET) {

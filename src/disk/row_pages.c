@@ -104,15 +104,31 @@ void skv_row_pages_forget(struct skv_row_pages *rows)
     }
 }
 
-void skv_row_pages_announce(const struct skv_row_pages *rows, int fd, const uint32_t *ids,
-                            uint32_t count)
+/* Where in the file a read from a place goes, and how far; no bytes when that is not known. */
+static int64_t find_part(const struct skv_row_pages *rows, uint64_t place, size_t *size)
+{
+    const uint32_t id = skv_place_id(place);
+    const size_t offset = skv_place_offset(place);
+    const int64_t segment_at = skv_row_pages_segment_at(rows, id);
+    if (segment_at != 0 && offset < SKV_SEGMENT_BYTES) {
+        const size_t most = SKV_SEGMENT_BYTES - offset;
+        *size = *size < most ? *size : most;
+        return segment_at + (int64_t)offset;
+    }
+    const uint32_t page = skv_row_pages_find(rows, id);
+    *size = page != 0 ? SKV_SCHEMA_PAGE_BYTES : 0;
+    return page != 0 ? (int64_t)(page - 1) * SKV_SCHEMA_PAGE_BYTES : 0;
+}
+
+void skv_row_pages_announce(const struct skv_row_pages *rows, int fd, const uint64_t *places,
+                            uint32_t count, size_t size)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t page = skv_row_pages_find(rows, ids[i]);
-        if (page != 0) {
+        size_t part = size;
+        const int64_t at = find_part(rows, places[i], &part);
+        if (part != 0) {
             /* Works although read-ahead is off for the file as a whole. Advice: it may fail. */
-            (void)posix_fadvise(fd, (off_t)(page - 1) * SKV_SCHEMA_PAGE_BYTES,
-                                SKV_SCHEMA_PAGE_BYTES, POSIX_FADV_WILLNEED);
+            (void)posix_fadvise(fd, (off_t)at, (off_t)part, POSIX_FADV_WILLNEED);
         }
     }
 }

@@ -56,9 +56,10 @@ static inline int64_t skv_row_pages_segment_at(const struct skv_row_pages *rows,
 /** No row that was seen so far is known again. */
 void skv_row_pages_forget(struct skv_row_pages *rows);
 
-/** Asks the disk for the pages of some rows of a file, all at once, and does not wait for them. */
-void skv_row_pages_announce(const struct skv_row_pages *rows, int fd, const uint32_t *ids,
-                            uint32_t count);
+/** Asks the disk for `size` bytes at some places of a file, for the whole page where a row is not a
+ *  segment, all at once, and does not wait for them. */
+void skv_row_pages_announce(const struct skv_row_pages *rows, int fd, const uint64_t *places,
+                            uint32_t count, size_t size);
 
 /** Bytes of RAM. */
 static inline size_t skv_row_pages_bytes(const struct skv_row_pages *rows)

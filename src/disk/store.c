@@ -389,18 +389,12 @@ void skv_store_distrust(struct skv_store *store)
     atomic_store_explicit(&store->distrusted, true, memory_order_relaxed);
 }
 
-/* Returns what the VFS remembers for it, in bytes. Advice: nothing depends on it. */
-static size_t announce(const struct skv_store *store, const uint32_t *ids, uint32_t count)
+void skv_store_announce(struct skv_store *store, const uint64_t *places, uint32_t count,
+                        size_t size)
 {
-    struct skv_vfs_rows rows = {.ids = ids, .count = count};
+    struct skv_vfs_places wanted = {.places = places, .count = count, .size = size};
 
-    (void)control(store, SKV_FCNTL_ANNOUNCE, &rows);
-    return rows.memory;
-}
-
-void skv_store_announce(struct skv_store *store, const uint32_t *ids, uint32_t count)
-{
-    (void)announce(store, ids, count);
+    (void)control(store, SKV_FCNTL_ANNOUNCE, &wanted);
 }
 
 /* Starts a new file in the place of the old one, which lives on nameless until it is closed. */
@@ -481,8 +475,10 @@ uint64_t skv_store_memory_bytes(struct skv_store *store)
     static const int kinds[] = {SQLITE_DBSTATUS_CACHE_USED, SQLITE_DBSTATUS_SCHEMA_USED,
                                 SQLITE_DBSTATUS_STMT_USED};
     uint64_t bytes = sizeof(*store) + SKV_GATHER_BYTES;
+    struct skv_vfs_places none = {0};
 
-    bytes += announce(store, NULL, 0);
+    (void)control(store, SKV_FCNTL_ANNOUNCE, &none);
+    bytes += none.memory;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         int used = 0;
         int most = 0;

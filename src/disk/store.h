@@ -103,12 +103,13 @@ size_t skv_store_read_seen(struct skv_store *store, uint32_t id, size_t offset, 
 void skv_store_distrust(struct skv_store *store);
 
 /**
- * Asks the disk for some segments that will be read next, all at once, and does not wait for them.
- * The file's pages need not be in the order of the ids.
+ * Asks the disk for `size` bytes at some places that will be read next, all at once, and does not
+ * wait for them. The file's pages need not be in the order of the places.
  *
- * Cost: a system call for each segment: some 300 ns when it is in the page cache already.
+ * Cost: a system call for each place: some 300 ns when it is in the page cache already.
  */
-void skv_store_announce(struct skv_store *store, const uint32_t *ids, uint32_t count);
+void skv_store_announce(struct skv_store *store, const uint64_t *places, uint32_t count,
+                        size_t size);
 
 /**
  * Deletes all rows by starting a new file: SQLite would read every page to empty the old one. On a

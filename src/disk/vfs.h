@@ -39,15 +39,16 @@
 #define SKV_FCNTL_COMMIT 0x53504b02
 
 /**
- * File control: asks the disk for the pages that hold some rows, all at once, and does not wait for
- * them; argument `struct skv_vfs_rows`. What is not known is not asked for, and nothing is where
+ * File control: asks the disk for the bytes at some places, all at once, and does not wait for
+ * them; argument `struct skv_vfs_places`. What is not known is not asked for, and nothing is where
  * the host chose the VFS.
  */
 #define SKV_FCNTL_ANNOUNCE 0x53504b03
 
-struct skv_vfs_rows {
-    const uint32_t *ids;
+struct skv_vfs_places {
+    const uint64_t *places;
     uint32_t count;
+    size_t size;   /* wanted of each */
     size_t memory; /* out: what the VFS remembers of the rows' pages, in bytes */
 };
 

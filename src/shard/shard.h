@@ -92,6 +92,19 @@ struct skv_sink {
     size_t value_size; /* out: set on SPILLKV_OK and SPILLKV_TOO_SMALL, else 0 */
 };
 
+/** Internal: the short way does not lead to the key. */
+#define SKV_ELSEWHERE ((spillkv_status)-101)
+
+/**
+ * A get by the shortest way: of a small value in RAM that goes into the caller's buffer. The key
+ * comes in registers: see shard_get.c.
+ *
+ * @param value_size_out  set on SPILLKV_OK only
+ * @return SPILLKV_OK, SPILLKV_NOT_FOUND; SKV_ELSEWHERE and no change: skv_shard_get() can tell
+ */
+SKV_MUST_CHECK spillkv_status skv_shard_get_hot(struct skv_shard *shard, const void *bytes,
+                                                size_t size, uint64_t hash, void *buffer,
+                                                size_t capacity, size_t *value_size_out);
 /** As the public functions of these names. */
 SKV_MUST_CHECK spillkv_status skv_shard_get(struct skv_shard *shard, const struct skv_key *key,
                                             struct skv_sink *sink);

@@ -14,9 +14,6 @@
 #include "base/alloc.h"
 #include "shard/shard_private.h"
 
-/** Bytes read at first from a place: most entries are shorter. */
-#define FIRST_READ 512
-
 uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool on_disk,
                             uint64_t locator)
 {
@@ -30,39 +27,10 @@ uint64_t *skv_shard_slot_at(const struct skv_table *table, uint64_t hash, bool o
     return NULL;
 }
 
-static SKV_ALWAYS_INLINE uint64_t search_locked(const struct skv_shard *shard,
-                                                const struct skv_key *key, uint64_t tried,
-                                                struct skv_found *found)
-{
-    uint64_t lowest = 0;
-    struct skv_probe probe;
-    *found = (struct skv_found){0};
-    for (uint64_t *slot = skv_table_first(&shard->table, key->hash, &probe); slot != NULL;
-         slot = skv_table_next(&probe)) {
-        const uint64_t locator = skv_slot_locator(*slot);
-        if (skv_slot_on_disk(*slot)) {
-            if (locator > tried && (lowest == 0 || locator < lowest)) {
-                lowest = locator;
-            }
-            continue;
-        }
-        uint8_t *const entry = skv_ram_at(&shard->ram, locator);
-        const uint64_t header = skv_entry_header(entry);
-        if (SKV_LIKELY(skv_entry_key_is(entry, header, key->bytes, key->size))) {
-            found->slot = slot;
-            found->entry = entry;
-            found->header = header;
-            found->value_size = skv_header_value_size(header);
-            return 0;
-        }
-    }
-    return lowest;
-}
-
 uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv_key *key,
                                  uint64_t tried, struct skv_found *found)
 {
-    return search_locked(shard, key, tried, found);
+    return skv_shard_search_inline_locked(shard, key, tried, found);
 }
 
 /** A candidate being read. */
@@ -206,7 +174,7 @@ static bool read_seen(struct skv_store *store, uint64_t place, uint8_t *buffer, 
     const size_t offset = skv_place_offset(place);
     const uint64_t seed = skv_store_seed(store);
     struct skv_packed packed;
-    size_t size = skv_store_read_seen(store, id, offset, buffer, FIRST_READ);
+    size_t size = skv_store_read_seen(store, id, offset, buffer, SKV_FIRST_READ);
     spillkv_status status = skv_segment_unpack(buffer, size, seed, place, &packed);
     if (status == SPILLKV_TOO_SMALL) {
         size = skv_store_read_seen(store, id, offset, buffer,
@@ -225,7 +193,7 @@ spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place,
     if (SKV_LIKELY(read_seen(store, place, buffer, size_out))) {
         return SPILLKV_OK;
     }
-    spillkv_status status = skv_store_read(store, id, offset, buffer, FIRST_READ, size_out);
+    spillkv_status status = skv_store_read(store, id, offset, buffer, SKV_FIRST_READ, size_out);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -305,7 +273,7 @@ static void promote_blindly(struct skv_shard *shard, const struct skv_key *key,
                                     .value_size = value_size}};
     put.bytes = skv_entry_parts_bytes(&put.parts);
     if (cold->sink != NULL && cold->value != NULL && !skv_ram_is_lone(&shard->ram, put.bytes) &&
-        search_locked(shard, key, 0, &found) == 0) {
+        skv_shard_search_locked(shard, key, 0, &found) == 0) {
         (void)!skv_shard_put_locked(shard, key, &found, &put);
     }
 }
@@ -320,7 +288,8 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
     cold->value = NULL;
     uint64_t moves = shard->disk_moves;
     for (;;) {
-        struct candidate candidate = {.place = search_locked(shard, key, tried, found)};
+        struct candidate candidate = {.place =
+                                          skv_shard_search_inline_locked(shard, key, tried, found)};
         if (SKV_LIKELY(candidate.place == 0)) {
             if (SKV_UNLIKELY(damaged)) {
                 skv_store_distrust(shard->store);

@@ -226,17 +226,17 @@ static void sort_by_place(struct skv_job *jobs, uint32_t count)
 
 void skv_shard_announce(struct skv_shard *shard, struct skv_job *jobs, uint32_t count)
 {
-    uint32_t ids[SKV_JOBS_MOST];
-    uint32_t id_count = 0;
+    uint64_t places[SKV_JOBS_MOST];
+    uint32_t place_count = 0;
     sort_by_place(jobs, count);
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t id = skv_place_id(jobs[i].place);
-        if (jobs[i].place != 0 && (id_count == 0 || ids[id_count - 1] != id)) {
-            ids[id_count++] = id;
+        const uint64_t place = jobs[i].place;
+        if (place != 0 && (place_count == 0 || places[place_count - 1] != place)) {
+            places[place_count++] = place;
         }
     }
-    if (id_count != 0 && skv_mutex_trylock(&shard->io)) {
-        skv_store_announce(shard->store, ids, id_count);
+    if (place_count != 0 && skv_mutex_trylock(&shard->io)) {
+        skv_store_announce(shard->store, places, place_count, SKV_FIRST_READ);
         skv_mutex_unlock(&shard->io);
     }
 }

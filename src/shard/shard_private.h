@@ -159,6 +159,45 @@ SKV_MUST_CHECK spillkv_status skv_shard_find(struct skv_shard *shard, const stru
  *  of a spilled slot that might be the key, 0 if there is none. */
 uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv_key *key,
                                  uint64_t tried, struct skv_found *found) SKV_REQUIRES(shard->lock);
+/** The same, inlined: for the path of every get. */
+static SKV_ALWAYS_INLINE uint64_t skv_shard_search_inline_locked(const struct skv_shard *shard,
+                                                                 const struct skv_key *key,
+                                                                 uint64_t tried,
+                                                                 struct skv_found *found)
+    SKV_REQUIRES(shard->lock);
+
+static SKV_ALWAYS_INLINE uint64_t skv_shard_search_inline_locked(const struct skv_shard *shard,
+                                                                 const struct skv_key *key,
+                                                                 uint64_t tried,
+                                                                 struct skv_found *found)
+{
+    uint64_t lowest = 0;
+    struct skv_probe probe;
+    *found = (struct skv_found){0};
+    for (uint64_t *slot = skv_table_first(&shard->table, key->hash, &probe); slot != NULL;
+         slot = skv_table_next(&probe)) {
+        const uint64_t locator = skv_slot_locator(*slot);
+        if (skv_slot_on_disk(*slot)) {
+            if (locator > tried && (lowest == 0 || locator < lowest)) {
+                lowest = locator;
+            }
+            continue;
+        }
+        uint8_t *const entry = skv_ram_at(&shard->ram, locator);
+        const uint64_t header = skv_entry_header(entry);
+        if (SKV_LIKELY(skv_entry_key_is(entry, header, key->bytes, key->size))) {
+            found->slot = slot;
+            found->entry = entry;
+            found->header = header;
+            found->value_size = skv_header_value_size(header);
+            return 0;
+        }
+    }
+    return lowest;
+}
+
+/** Bytes read at first from a place: most entries are shorter. */
+#define SKV_FIRST_READ ((size_t)512)
 
 /** Reads the beginning of the entry at a place, all of it if it is packed, into SKV_SEGMENT_BYTES.
  *  Under io. The header is sane, nothing else is verified. */

@@ -128,11 +128,11 @@ static size_t cached_pages(int fd, size_t bytes)
     return cached;
 }
 
-Test(row_pages, that_are_announced_are_read_though_nobody_waits)
+Test(row_pages, of_places_that_are_announced_the_bytes_are_read_and_nothing_else)
 {
     struct disk disk;
     struct stat info;
-    uint32_t ids[64];
+    uint64_t places[64];
     disk_open(&disk, NULL);
     disk_write(&disk, 1, 2000, 'a');
     const int fd = open(disk.file, O_RDONLY | O_CLOEXEC);
@@ -145,10 +145,11 @@ Test(row_pages, that_are_announced_are_read_though_nobody_waits)
         cr_skip_test("this file system keeps what it has in memory");
     }
     for (uint32_t i = 0; i < 64; i++) {
-        ids[i] = 7 + i * 31;
+        places[i] = skv_place_make(7 + i * 31, 8);
     }
-    skv_store_announce(disk.store, ids, 64);
-    const size_t wanted = 64 * PAGE / (size_t)sysconf(_SC_PAGESIZE);
+    skv_store_announce(disk.store, places, 64, 512);
+    /* They lie within the first 4 KiB of their pages. */
+    const size_t wanted = 64;
     while (cached_pages(fd, bytes) < wanted) {
         (void)usleep(1000);
     }
