@@ -16,12 +16,17 @@
 
 static struct skv_row_pages rows;
 
+static void set_up(void)
+{
+    rows.most = SKV_SEGMENT_ID_MAX;
+}
+
 static void tear_down(void)
 {
     skv_row_pages_fini(&rows);
 }
 
-TestSuite(row_pages, .fini = tear_down, .timeout = 60);
+TestSuite(row_pages, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /** Has all pages of a file learnt. */
 static void learn_file(const char *file)
@@ -95,12 +100,35 @@ Test(row_pages, of_random_bytes_are_nothing_to_rely_on_but_do_no_harm)
     free(page);
 }
 
+/** A page with one row of 4 bytes. */
+static void make_page(uint8_t page[32], uint8_t row)
+{
+    memset(page, 0, 32);
+    page[0] = 0x0d;
+    page[4] = 1;  /* rows */
+    page[9] = 16; /* where the first one is */
+    page[16] = 4;
+    page[17] = row;
+}
+
+Test(row_pages, of_rows_that_nobody_wrote_are_not_noted)
+{
+    uint8_t page[32];
+    rows.most = 8;
+    make_page(page, 9);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    cr_expect_eq(skv_row_pages_bytes(&rows), 0);
+    rows.most = 9;
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 3);
+}
+
 Test(row_pages, without_memory_stay_unknown)
 {
-    uint8_t page[32] = {0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 16};
-    page[16] = 4; /* bytes of the row */
-    page[17] = 9; /* its number */
+    uint8_t page[32];
     struct failing_alloc failing;
+    make_page(page, 9);
     failing_alloc_start(&failing, 1);
     skv_row_pages_learn(&rows, page, sizeof(page), 64);
     cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
