@@ -216,6 +216,23 @@ Test(ops, clear_forgets_both_tiers_and_cuts_the_file)
     cr_expect_eq(one_shard_get(&one, 1, 2, 1000), SPILLKV_OK);
 }
 
+Test(ops, clear_gives_back_what_sqlite_took)
+{
+    struct skv_shard *const shard = one.shard;
+    const uint64_t before = atomic_load(&one.budget.used_total);
+    const uint64_t charged = shard->sqlite_charge;
+    cr_assert_eq(one_shard_put(&one, 1, 1, 1000), SPILLKV_OK);
+    skv_mutex_lock(&shard->io);
+    skv_budget_charge_forced(&one.budget, SKV_MEMORY_SQLITE, 1 << 20);
+    shard->sqlite_charge += 1 << 20;
+    skv_mutex_unlock(&shard->io);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_eq(shard->sqlite_charge, charged + (1 << 20), "the same file may need it again");
+    skv_shard_clear(shard);
+    cr_expect_eq(shard->sqlite_charge, charged);
+    cr_expect_leq(atomic_load(&one.budget.used_total), before + (64 << 10));
+}
+
 Test(ops, clear_in_the_middle_of_an_examination_is_sound)
 {
     bool worked;
