@@ -331,6 +331,10 @@ SKV_MUST_CHECK spillkv_status skv_shard_set_past_inbox(struct skv_shard *shard,
 bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
                       const struct skv_entry_parts *parts, bool *others_wait)
     SKV_EXCLUDES(shard->lock);
+/** Finds memory so that a small set of this hash can be accepted: has a RAM segment opened if the
+ *  open one has no room for a full inbox, and the group moved to a longer run if it is nearly full.
+ *  False when the budget gives none. */
+bool skv_shard_reserve_inbox(struct skv_shard *shard, uint64_t hash) SKV_EXCLUDES(shard->lock);
 void skv_shard_apply_fresh_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 
 /** Brings the table up to date with the sets that were accepted. First thing under the lock for
