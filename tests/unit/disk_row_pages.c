@@ -124,6 +124,21 @@ Test(row_pages, of_rows_that_nobody_wrote_are_not_noted)
     cr_expect_eq(skv_row_pages_find(&rows, 9), 3);
 }
 
+Test(row_pages, of_a_row_seen_on_two_are_unknown_from_then_on)
+{
+    uint8_t page[32];
+    make_page(page, 9);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 3, "the same page again");
+    skv_row_pages_learn(&rows, page, sizeof(page), 128);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    skv_row_pages_learn(&rows, page, sizeof(page), 128);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 9), 0);
+}
+
 Test(row_pages, without_memory_stay_unknown)
 {
     uint8_t page[32];

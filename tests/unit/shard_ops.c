@@ -268,3 +268,30 @@ Test(ops, failed_set_of_a_new_key_changes_nothing)
     cr_expect_eq(one_shard_peek(&one, 1, 1, 500), SPILLKV_OK);
     cr_expect_eq(skv_shard_count(one.shard), count + more);
 }
+
+Test(ops, a_table_that_may_not_grow_is_told_from_memory_that_is_used_up)
+{
+    uint32_t count = 0;
+    spillkv_status status;
+    while (count < 2000) {
+        cr_assert_eq(one_shard_put(&one, count++, 1, 20), SPILLKV_OK);
+    }
+    skv_budget_set_table_most(&one.budget, atomic_load(&one.budget.used[SKV_MEMORY_TABLE]));
+    while ((status = one_shard_put(&one, count, 1, 20)) == SPILLKV_OK) {
+        count++;
+    }
+    cr_expect_eq(status, SKV_ENOSLOT);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_gt(skv_budget_room(&one.budget), one.budget.segment_bytes);
+    cr_expect_eq(one_shard_set(&one, count, 1, 20), SKV_ENOSLOT, "room does not help");
+    cr_expect_eq(one_shard_set(&one, 1, 2, 20), SPILLKV_OK, "who has a slot needs none");
+    cr_expect_eq(one_shard_get(&one, count, 1, 20), SPILLKV_NOT_FOUND);
+
+    skv_budget_set_table_most(&one.budget, UINT64_MAX);
+    while ((status = one_shard_set(&one, count, 1, 500)) == SPILLKV_OK) {
+        count++;
+    }
+    cr_expect_eq(status, SPILLKV_EFULL);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_eq(one_shard_set(&one, count, 1, 500), SPILLKV_OK, "room does");
+}
