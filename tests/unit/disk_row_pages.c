@@ -139,6 +139,40 @@ Test(row_pages, of_a_row_seen_on_two_are_unknown_from_then_on)
     cr_expect_eq(skv_row_pages_segment_at(&rows, 9), 0);
 }
 
+Test(row_pages, of_a_row_whose_number_goes_on_beyond_the_page_is_not_noted)
+{
+    uint8_t page[32];
+    make_page(page, 9);
+    page[9] = 24;
+    memset(page + 24, 0xff, 8);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_bytes(&rows), 0);
+}
+
+Test(row_pages, of_a_segment_that_does_not_end_with_its_page_is_known_but_not_read)
+{
+    static uint8_t page[SKV_SCHEMA_PAGE_BYTES];
+    /* Where a segment's cell begins: two bytes of size, one of number, then the record. */
+    const size_t begin = PAGE - SKV_SEGMENT_BYTES - 4 - 3;
+    const size_t record = SKV_SEGMENT_BYTES + 4;
+    for (size_t earlier = 0; earlier < 2; earlier++) {
+        memset(page, 0, PAGE);
+        const size_t at = begin - earlier;
+        page[0] = 0x0d;
+        page[4] = 1;
+        page[8] = (uint8_t)(at >> 8);
+        page[9] = (uint8_t)at;
+        page[at] = (uint8_t)(0x80 | record >> 7);
+        page[at + 1] = record & 0x7f;
+        page[at + 2] = (uint8_t)(5 + earlier);
+        skv_row_pages_learn(&rows, page, PAGE, (int64_t)PAGE);
+    }
+    cr_expect_eq(skv_row_pages_find(&rows, 5), 2);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 5), 2 * (int64_t)PAGE - SKV_SEGMENT_BYTES);
+    cr_expect_eq(skv_row_pages_find(&rows, 6), 2);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 6), 0);
+}
+
 Test(row_pages, without_memory_stay_unknown)
 {
     uint8_t page[32];

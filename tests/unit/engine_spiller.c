@@ -120,6 +120,15 @@ Test(spillers, room_that_was_asked_for_is_made_though_it_is_more_than_the_target
     }
 }
 
+Test(spillers, of_several_wishes_for_room_the_largest_counts)
+{
+    skv_spillers_ask(&spillers, 1000);
+    skv_spillers_ask(&spillers, 10);
+    cr_expect_eq(atomic_load(&spillers.asked), 1000);
+    skv_spillers_ask(&spillers, 2000);
+    cr_expect_eq(atomic_load(&spillers.asked), 2000);
+}
+
 Test(spillers, nudge_does_nothing_while_there_is_room)
 {
     cr_assert_eq(one_shard_set(&one, 1, 1, 100), SPILLKV_OK);
