@@ -187,8 +187,11 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *bytes_out)
     return SQLITE_OK;
 }
 
-static int settle(struct skv_guarded_file *file)
+static int settle(struct skv_guarded_file *file, const uint32_t *highest_row)
 {
+    if (highest_row != NULL) {
+        file->rows.most = *highest_row;
+    }
     /* What is left of a transaction that was undone belongs to nothing. */
     file->gather.size = 0;
     int rc = skv_overlay_settle(&file->overlay, raw_truncate, raw_write, file);
@@ -272,7 +275,7 @@ static int file_control(sqlite3_file *base, int op, void *argument)
     struct skv_guarded_file *file = skv_guarded(base);
 
     if (op == SKV_FCNTL_SETTLE) {
-        return settle(file);
+        return settle(file, argument);
     }
     if (op == SKV_FCNTL_COMMIT) {
         file->committing = file->failure == SQLITE_OK;

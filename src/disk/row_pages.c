@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DESIGN. An array by row, for rows are numbered from 1 on without large gaps. What is on a page is
- * not trusted: every offset is checked, and a row beyond what a place can name is not noted.
+ * not trusted: every offset is checked, and a row beyond those that there can be is not noted: the
+ * number of a damaged one would make the array as long as that.
  */
 #include "disk/row_pages.h"
 
@@ -87,7 +88,7 @@ void skv_row_pages_learn(struct skv_row_pages *rows, const uint8_t *page, size_t
         }
         const uint8_t *const after = read_varint(page + offset, page + size, &payload);
         const uint8_t *const record = read_varint(after, page + size, &row);
-        if (row == 0 || row > SKV_SEGMENT_ID_MAX || !make_room(rows, (uint32_t)row)) {
+        if (row == 0 || row > rows->most || !make_room(rows, (uint32_t)row)) {
             return;
         }
         const bool segment =

@@ -23,6 +23,8 @@ struct skv_row_pages {
     uint32_t *pages;   /* by row: number of the page, from 1 on, and whether a segment ends with
                           it in the lowest bit; 0: unknown */
     uint32_t capacity; /* rows that there is room for, +1 */
+    uint32_t most;     /* the highest row that may be on a page, up to SKV_SEGMENT_ID_MAX; set by
+                          the owner */
 };
 
 void skv_row_pages_fini(struct skv_row_pages *rows);

@@ -77,7 +77,6 @@ static char *copy_text(const char *text)
 {
     size_t size = strlen(text) + 1;
     char *copy = skv_alloc(size);
-
     return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
@@ -92,7 +91,6 @@ static void free_store(struct skv_store *store)
 static void note_file_bytes(struct skv_store *store)
 {
     sqlite3_stmt *count = store->connection.statements[SKV_STATEMENT_FREE_PAGES];
-
     if (sqlite3_step(count) == SQLITE_ROW) {
         atomic_store_explicit(&store->free_pages, (uint64_t)sqlite3_column_int64(count, 0),
                               memory_order_relaxed);
@@ -157,10 +155,8 @@ static void tune_cache(struct skv_store *store)
     char text[48];
 
     wanted = wanted < store->cache_pages_max ? wanted : store->cache_pages_max;
-    if (wanted >= store->cache_pages && wanted <= store->cache_pages + store->cache_pages / 4) {
-        return;
-    }
-    if (wanted < SKV_SCHEMA_CACHE_PAGES || wanted == store->cache_pages) {
+    if (wanted < SKV_SCHEMA_CACHE_PAGES ||
+        (wanted >= store->cache_pages && wanted <= store->cache_pages + store->cache_pages / 4)) {
         return;
     }
     snprintf(text, sizeof(text), "PRAGMA cache_size=%u", (unsigned)wanted);
@@ -169,9 +165,10 @@ static void tune_cache(struct skv_store *store)
     }
 }
 
-static int begin(struct skv_store *store)
+/* Begins a transaction in which no row above `highest` is written. */
+static int begin(struct skv_store *store, uint32_t highest)
 {
-    int rc = sqlite3_file_control(store->connection.db, "main", SKV_FCNTL_SETTLE, NULL);
+    int rc = sqlite3_file_control(store->connection.db, "main", SKV_FCNTL_SETTLE, &highest);
 
     return rc == SQLITE_OK ? skv_connection_run(&store->connection, SKV_STATEMENT_BEGIN) : rc;
 }
@@ -272,25 +269,34 @@ static int delete_row(struct skv_connection *connection, uint32_t id)
     return rc == SQLITE_OK ? skv_connection_run(connection, SKV_STATEMENT_DELETE) : rc;
 }
 
-spillkv_status skv_store_write(struct skv_store *store, const struct skv_store_batch *batch)
+/* The highest id that was ever written, with a batch. */
+static uint32_t highest_of(const struct skv_store *store, const struct skv_store_batch *batch)
 {
     uint32_t highest = store->highest;
-    spillkv_status status;
-    int rc = begin(store);
 
-    if (rc != SQLITE_OK) {
-        return end(store, rc);
+    for (uint32_t i = 0; i < batch->segment_count; i++) {
+        highest = batch->segments[i].id > highest ? batch->segments[i].id : highest;
     }
+    for (uint32_t i = 0; i < batch->lone_count; i++) {
+        highest = batch->lone[i].id > highest ? batch->lone[i].id : highest;
+    }
+    return highest;
+}
+
+spillkv_status skv_store_write(struct skv_store *store, const struct skv_store_batch *batch)
+{
+    const uint32_t highest = highest_of(store, batch);
+    int rc = begin(store, highest);
+    spillkv_status status;
+
     /* Deletes go first: the rows written after them reuse their pages. */
     for (uint32_t i = 0; i < batch->deleted_count && rc == SQLITE_OK; i++) {
         rc = delete_row(&store->connection, batch->deleted[i]);
     }
     for (uint32_t i = 0; i < batch->segment_count && rc == SQLITE_OK; i++) {
-        highest = batch->segments[i].id > highest ? batch->segments[i].id : highest;
         rc = write_segment(&store->connection, &batch->segments[i]);
     }
     for (uint32_t i = 0; i < batch->lone_count && rc == SQLITE_OK; i++) {
-        highest = batch->lone[i].id > highest ? batch->lone[i].id : highest;
         rc = write_lone(store, &batch->lone[i]);
     }
     status = end(store, rc);
@@ -368,7 +374,6 @@ spillkv_status skv_store_read(struct skv_store *store, uint32_t id, size_t offse
 static int control(const struct skv_store *store, int op, void *argument)
 {
     sqlite3_file *file = store->connection.file;
-
     return file->pMethods != NULL ? file->pMethods->xFileControl(file, op, argument)
                                   : SQLITE_NOTFOUND;
 }
@@ -393,7 +398,7 @@ void skv_store_announce(struct skv_store *store, const uint64_t *places, uint32_
                         size_t size)
 {
     struct skv_vfs_places wanted = {.places = places, .count = count, .size = size};
-
+    /* Advice: nothing depends on it. */
     (void)control(store, SKV_FCNTL_ANNOUNCE, &wanted);
 }
 
@@ -430,7 +435,7 @@ spillkv_status skv_store_clear(struct skv_store *store)
 /* Gives some free pages back. */
 static spillkv_status vacuum(struct skv_store *store)
 {
-    int rc = begin(store);
+    int rc = begin(store, store->highest);
     if (rc == SQLITE_OK) {
         rc = skv_connection_run(&store->connection, SKV_STATEMENT_VACUUM);
     }

@@ -29,6 +29,8 @@
  * File control, to be called before every transaction: does what the disk refused while an earlier
  * one was undone. SQLITE_OK, or the reason why it is still refused: then no transaction may begin,
  * but reading goes on.
+ * The argument is a `const uint32_t *`: the highest row that was written or will be, which does not
+ * grow less; NULL: as before, at first 0.
  *
  * The guard against torn files works from the first such call on: one who knows nothing of it has
  * an ordinary file.

@@ -65,16 +65,12 @@ static void do_get(struct skv_shard *shard, const struct skv_job *job)
 static void do_one(spillkv *kv, struct skv_shard *shard, enum skv_many many,
                    const struct skv_job *job)
 {
-    switch (many) {
-    case SKV_MANY_GET:
+    if (many == SKV_MANY_GET) {
         do_get(shard, job);
-        break;
-    case SKV_MANY_SET:
+    } else if (many == SKV_MANY_SET) {
         job->item->status = skv_engine_set(kv, &job->key, job->item->value, job->item->value_size);
-        break;
-    case SKV_MANY_DEL:
+    } else {
         job->item->status = skv_shard_del(shard, &job->key);
-        break;
     }
 }
 

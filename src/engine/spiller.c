@@ -47,7 +47,8 @@ static uint32_t oldest_shard(const struct skv_spillers *spillers)
 
 /** Works on the first shard, from `first` on, that is nearly as old and nobody else works on. False
  *  when that freed nothing or there is none. */
-static bool free_side_by_side(struct skv_spillers *spillers, uint32_t first, uint64_t goal)
+static bool free_side_by_side(struct skv_spillers *spillers, uint32_t first, uint64_t goal,
+                              uint64_t enough)
 {
     const uint64_t near = NEARLY_AS_OLD * (uint64_t)spillers->shard_count;
     const uint64_t born = skv_shard_oldest(spillers->shards[first]);
@@ -57,7 +58,7 @@ static bool free_side_by_side(struct skv_spillers *spillers, uint32_t first, uin
         if (skv_shard_oldest(shard) - born > near) {
             continue;
         }
-        const spillkv_status status = skv_shard_try_spill(shard, goal, &worked);
+        const spillkv_status status = skv_shard_try_spill_until(shard, goal, enough, &worked);
         if (worked || status != SPILLKV_OK) {
             return worked;
         }
@@ -65,17 +66,19 @@ static bool free_side_by_side(struct skv_spillers *spillers, uint32_t first, uin
     return false;
 }
 
-spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal)
+/** Frees so much unless there is `enough` room already, which another thread may have made while
+ *  this one waited for it. */
+static spillkv_status free_until(struct skv_spillers *spillers, uint64_t goal, uint64_t enough)
 {
     const uint32_t first = oldest_shard(spillers);
     spillkv_status failure = SPILLKV_EFULL;
     bool worked;
-    if (free_side_by_side(spillers, first, goal)) {
+    if (free_side_by_side(spillers, first, goal, enough)) {
         return SPILLKV_OK;
     }
     for (uint32_t i = 0; i < spillers->shard_count; i++) {
         struct skv_shard *const shard = spillers->shards[(first + i) % spillers->shard_count];
-        const spillkv_status status = skv_shard_spill(shard, goal, &worked);
+        const spillkv_status status = skv_shard_spill_until(shard, goal, enough, &worked);
         if (worked) {
             return SPILLKV_OK;
         }
@@ -84,6 +87,11 @@ spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal)
         }
     }
     return failure;
+}
+
+spillkv_status skv_spillers_free(struct skv_spillers *spillers, uint64_t goal)
+{
+    return free_until(spillers, goal, UINT64_MAX);
 }
 
 spillkv_status skv_spillers_help(struct skv_spillers *spillers)
@@ -104,7 +112,7 @@ static spillkv_status reach_target(struct skv_spillers *spillers)
         }
         const uint64_t goal = target - room;
         const spillkv_status status =
-            skv_spillers_free(spillers, goal < STEP_BYTES ? goal : STEP_BYTES);
+            free_until(spillers, goal < STEP_BYTES ? goal : STEP_BYTES, target);
         if (status != SPILLKV_OK) {
             return status;
         }

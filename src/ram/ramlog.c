@@ -233,6 +233,13 @@ static uint32_t open_segment(struct skv_ram *ram, enum skv_ram_log_name name, si
     return start_segment(ram, name, span, ram->segment_bytes, SKV_RAM_OPEN);
 }
 
+spillkv_status skv_ram_reserve(struct skv_ram *ram, enum skv_ram_log_name log, size_t bytes)
+{
+    spillkv_status status = SPILLKV_OK;
+    (void)open_segment(ram, log, bytes, false, &status);
+    return status;
+}
+
 /** Room for an entry in a log; NULL and a status on failure. */
 static uint8_t *make_room(struct skv_ram *ram, enum skv_ram_log_name log, size_t bytes, bool spares,
                           uint64_t *locator_out, spillkv_status *status)

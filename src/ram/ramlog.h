@@ -127,6 +127,11 @@ static inline uint64_t skv_ram_room(const struct skv_ram *ram, enum skv_ram_log_
                : 0;
 }
 
+/** Makes sure that so many bytes, of entries that are not lone, can be appended: opens a segment if
+ *  need be, where the end of the one before stays unused. Statuses as of skv_ram_append(). */
+SKV_MUST_CHECK spillkv_status skv_ram_reserve(struct skv_ram *ram, enum skv_ram_log_name log,
+                                              size_t bytes);
+
 /**
  * Appends an entry that is not lone.
  *

@@ -218,9 +218,13 @@ void skv_shard_report_advice(const struct skv_shard_advice *sum, spillkv_advice 
  */
 SKV_MUST_CHECK spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal,
                                               bool *worked_out);
+/** The same for who wants room in the budget: does nothing, and calls it work, if that has `enough`
+ *  when the turn is this thread's. */
+SKV_MUST_CHECK spillkv_status skv_shard_spill_until(struct skv_shard *shard, size_t goal,
+                                                    uint64_t enough, bool *worked_out);
 /** The same, but does nothing if another thread is at it. */
-SKV_MUST_CHECK spillkv_status skv_shard_try_spill(struct skv_shard *shard, size_t goal,
-                                                  bool *worked_out);
+SKV_MUST_CHECK spillkv_status skv_shard_try_spill_until(struct skv_shard *shard, size_t goal,
+                                                        uint64_t enough, bool *worked_out);
 /** Whether the shard's file wants compaction, deletion of rows or truncation. Cheap. */
 bool skv_shard_wants_compaction(const struct skv_shard *shard);
 /** Does one bounded step of it. */

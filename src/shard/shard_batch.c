@@ -161,14 +161,18 @@ spillkv_status skv_shard_begin_batch(struct skv_shard *shard)
     return status;
 }
 
-/** SQLite's memory changes with what it caches: the account follows it. */
-static void charge_sqlite(struct skv_shard *shard) SKV_REQUIRES(shard->io)
+void skv_shard_charge_sqlite(struct skv_shard *shard, bool less)
 {
-    const uint64_t bytes = skv_store_memory_bytes(shard->store) + shard->journal_bytes;
+    const uint64_t taken = skv_store_memory_bytes(shard->store) + shard->journal_bytes;
+    const uint64_t bytes = taken > shard->sqlite_least ? taken : shard->sqlite_least;
     if (bytes > shard->sqlite_charge) {
         skv_budget_charge_forced(shard->budget, SKV_MEMORY_SQLITE, bytes - shard->sqlite_charge);
-        shard->sqlite_charge = bytes;
+    } else if (less) {
+        skv_budget_discharge(shard->budget, SKV_MEMORY_SQLITE, shard->sqlite_charge - bytes);
+    } else {
+        return;
     }
+    shard->sqlite_charge = bytes;
 }
 
 void skv_shard_end_batch(struct skv_shard *shard)
@@ -206,7 +210,7 @@ spillkv_status skv_shard_write_batch(struct skv_shard *shard)
         shard->message[0] = '\0';
         strncat(shard->message, skv_store_message(shard->store), sizeof(shard->message) - 1);
     }
-    charge_sqlite(shard);
+    skv_shard_charge_sqlite(shard, false);
     skv_mutex_unlock(&shard->io);
 
     skv_mutex_lock(&shard->lock);

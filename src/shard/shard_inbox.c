@@ -112,6 +112,18 @@ bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
     return accepted;
 }
 
+bool skv_shard_reserve_inbox(struct skv_shard *shard, uint64_t hash)
+{
+    skv_mutex_lock(&shard->lock);
+    skv_shard_apply_inbox_locked(shard);
+    spillkv_status status = skv_table_reserve(&shard->table, hash);
+    if (status == SPILLKV_OK) {
+        status = skv_ram_reserve(&shard->ram, SKV_NEWCOMERS, sizeof(shard->inbox.bytes));
+    }
+    skv_mutex_unlock(&shard->lock);
+    return status == SPILLKV_OK;
+}
+
 spillkv_status skv_shard_resolve_oldest(struct skv_shard *shard, bool *none_out)
 {
     struct skv_inbox *const inbox = &shard->inbox;

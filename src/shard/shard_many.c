@@ -143,16 +143,14 @@ static bool set_locked(struct skv_shard *shard, const struct skv_job *job,
 static bool do_locked(struct skv_shard *shard, enum skv_many many, const struct skv_job *job,
                       const struct skv_found *found) SKV_REQUIRES(shard->lock)
 {
-    switch (many) {
-    case SKV_MANY_GET:
+    if (many == SKV_MANY_GET) {
         return get_locked(shard, job, found);
-    case SKV_MANY_SET:
-        return set_locked(shard, job, found);
-    case SKV_MANY_DEL:
-        job->item->status = skv_shard_finish_del_locked(shard, &job->key, found);
-        return true;
     }
-    return false;
+    if (many == SKV_MANY_SET) {
+        return set_locked(shard, job, found);
+    }
+    job->item->status = skv_shard_finish_del_locked(shard, &job->key, found);
+    return true;
 }
 
 /** The latest of the jobs that are left with the key of another one, or NULL. */

@@ -46,11 +46,11 @@ static spillkv_status open_store(struct skv_shard *shard, const struct skv_shard
         .cache_bytes = options->cache_bytes,
     };
     shard->journal_bytes = journal_bytes(options->batch_segments);
-    const uint64_t sqlite = SQLITE_ALLOWANCE + shard->journal_bytes;
-    if (!skv_budget_charge(shard->budget, SKV_MEMORY_SQLITE, sqlite)) {
+    shard->sqlite_least = SQLITE_ALLOWANCE + shard->journal_bytes;
+    if (!skv_budget_charge(shard->budget, SKV_MEMORY_SQLITE, shard->sqlite_least)) {
         return SPILLKV_EFULL;
     }
-    shard->sqlite_charge = sqlite;
+    shard->sqlite_charge = shard->sqlite_least;
     const uint64_t scratch = skv_batch_bytes(options->batch_segments);
     if (!skv_budget_charge(shard->budget, SKV_MEMORY_SCRATCH, scratch)) {
         return SPILLKV_EFULL;
@@ -204,12 +204,17 @@ uint64_t skv_shard_count(struct skv_shard *shard)
     return count;
 }
 
-/** Empties the file. When that fails its rows are of free ids: compaction will delete them. */
+/** Empties the file: what was wrong with the old one is over, and its memory is given back. When
+ *  that fails its rows are of free ids: compaction will delete them. */
 static void clear_store(struct skv_shard *shard) SKV_REQUIRES(shard->spill)
     SKV_EXCLUDES(shard->lock)
 {
     skv_mutex_lock(&shard->io);
     const spillkv_status status = skv_store_clear(shard->store);
+    if (status == SPILLKV_OK) {
+        skv_shard_charge_sqlite(shard, true);
+        atomic_store_explicit(&shard->last_write, SPILLKV_OK, memory_order_relaxed);
+    }
     skv_mutex_unlock(&shard->io);
     skv_mutex_lock(&shard->lock);
     if (status == SPILLKV_OK) {

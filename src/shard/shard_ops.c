@@ -188,15 +188,22 @@ spillkv_status skv_shard_set(struct skv_shard *shard, const struct skv_key *key,
                                           .value_size = value_size,
                                           .copy = SKV_NO_COPY};
     bool others_wait = false;
-    const bool accepted = skv_entry_parts_bytes(&parts) <= SKV_INBOX_ENTRY_MOST &&
-                          skv_shard_accept(shard, key, &parts, &others_wait);
+    const bool small = skv_entry_parts_bytes(&parts) <= SKV_INBOX_ENTRY_MOST;
+    const bool accepted = small && skv_shard_accept(shard, key, &parts, &others_wait);
     if (SKV_UNLIKELY(others_wait && !key->nowait)) {
         /* One for one, so that they get no more. If it fails it goes on waiting. */
         bool none;
         const spillkv_status status = skv_shard_resolve_oldest(shard, &none);
         (void)status;
     }
-    return accepted ? SPILLKV_OK : skv_shard_set_past_inbox(shard, key, value, value_size, 0);
+    if (SKV_LIKELY(accepted)) {
+        return SPILLKV_OK;
+    }
+    const spillkv_status status = skv_shard_set_past_inbox(shard, key, value, value_size, 0);
+    return status == SPILLKV_WOULD_BLOCK && small && skv_shard_reserve_inbox(shard, key->hash) &&
+                   skv_shard_accept(shard, key, &parts, &others_wait)
+               ? SPILLKV_OK
+               : status;
 }
 
 /** Points a key at the row that was written for it. */

@@ -83,6 +83,7 @@ struct skv_shard {
     uint64_t fixed_charge;
     uint64_t scratch_charge;
     uint64_t journal_bytes; /* SQLite's journal in memory, charged though it cannot be asked */
+    uint64_t sqlite_least;  /* charged for SQLite in any case, journal included */
     size_t quantum_bytes;   /* examined in one go under the lock */
 
     /* Atomic, relaxed: hints, written under spill or lock. */
@@ -369,6 +370,10 @@ SKV_MUST_CHECK spillkv_status skv_shard_set_past_inbox(struct skv_shard *shard,
 bool skv_shard_accept(struct skv_shard *shard, const struct skv_key *key,
                       const struct skv_entry_parts *parts, bool *others_wait)
     SKV_EXCLUDES(shard->lock);
+/** Finds memory so that a small set of this hash can be accepted: has a RAM segment opened if the
+ *  open one has no room for a full inbox, and the group moved to a longer run if it is nearly full.
+ *  False when the budget gives none. */
+bool skv_shard_reserve_inbox(struct skv_shard *shard, uint64_t hash) SKV_EXCLUDES(shard->lock);
 void skv_shard_apply_fresh_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 
 /** Brings the table up to date with the sets that were accepted. First thing under the lock for
@@ -428,6 +433,9 @@ void skv_shard_end_batch(struct skv_shard *shard) SKV_RELEASE(shard->spill);
 /** Gives back a place of the batch whose row was not written. */
 void skv_shard_cancel_place_locked(struct skv_shard *shard, uint64_t place, size_t key_size,
                                    size_t value_size) SKV_REQUIRES(shard->lock);
+/** Charges what SQLite's memory has become beyond what is charged. With `less` also gives back what
+ *  it takes no more: not while the same file is written to, it would soon take it again. */
+void skv_shard_charge_sqlite(struct skv_shard *shard, bool less) SKV_REQUIRES(shard->io);
 /** Charges the growth of the arrays of ram and space to the budget. */
 void skv_shard_charge_arrays_locked(struct skv_shard *shard) SKV_REQUIRES(shard->lock);
 

@@ -159,27 +159,38 @@ static spillkv_status spill_batch(struct skv_shard *shard, size_t goal) SKV_REQU
     return status;
 }
 
-static spillkv_status spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+static spillkv_status spill(struct skv_shard *shard, size_t goal, uint64_t enough, bool *worked_out)
     SKV_RELEASE(shard->spill)
 {
-    shard->examination.worked = false;
-    const spillkv_status status = spill_batch(shard, goal);
-    *worked_out = shard->examination.worked;
+    spillkv_status status = SPILLKV_OK;
+    *worked_out = true;
+    if (skv_budget_room(shard->budget) < enough) {
+        shard->examination.worked = false;
+        status = spill_batch(shard, goal);
+        *worked_out = shard->examination.worked;
+    }
     skv_shard_end_batch(shard);
     return status;
 }
 
 spillkv_status skv_shard_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
 {
-    skv_mutex_lock(&shard->spill);
-    return spill(shard, goal, worked_out);
+    return skv_shard_spill_until(shard, goal, UINT64_MAX, worked_out);
 }
 
-spillkv_status skv_shard_try_spill(struct skv_shard *shard, size_t goal, bool *worked_out)
+spillkv_status skv_shard_spill_until(struct skv_shard *shard, size_t goal, uint64_t enough,
+                                     bool *worked_out)
+{
+    skv_mutex_lock(&shard->spill);
+    return spill(shard, goal, enough, worked_out);
+}
+
+spillkv_status skv_shard_try_spill_until(struct skv_shard *shard, size_t goal, uint64_t enough,
+                                         bool *worked_out)
 {
     *worked_out = false;
     if (!skv_mutex_trylock(&shard->spill)) {
         return SPILLKV_OK;
     }
-    return spill(shard, goal, worked_out);
+    return spill(shard, goal, enough, worked_out);
 }

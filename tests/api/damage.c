@@ -187,6 +187,36 @@ Test(damage, is_gone_after_a_clear)
     kv_expect_filled(test.kv, 0, 2000);
 }
 
+/** Gives every page's first row another number, far beyond those that were ever written. */
+static void damage_row_numbers(void)
+{
+    static const uint8_t to_the_cell[] = {8100 >> 8, 8100 & 0xff};
+    static const uint8_t cell[] = {4, 0x81, 0xff, 0xff, 0x7e}; /* 4 bytes, row 4 194 302 */
+    off_t end;
+    const int fd = open_file(&end);
+    for (off_t at = 8192 * 4; at + 8192 <= end; at += 8192) {
+        cr_assert_eq(pwrite(fd, to_the_cell, sizeof(to_the_cell), at + 8), 2);
+        cr_assert_eq(pwrite(fd, cell, sizeof(cell), at + 8100), 5);
+    }
+    (void)close(fd);
+}
+
+Test(damage, of_row_numbers_takes_no_memory_and_is_gone_after_a_clear)
+{
+    for (uint32_t i = 0; i < KV_MANY / 2; i++) {
+        KV_OK(kv_del(test.kv, i));
+    }
+    damage_row_numbers();
+    for (uint32_t i = KV_MANY; i < 2 * KV_MANY; i++) {
+        const spillkv_status status = kv_set(test.kv, i, 0, KV_VALUE);
+        cr_assert(status == SPILLKV_OK || status == SPILLKV_ECORRUPT, "key %u: %d", i, status);
+        cr_assert_leq(kv_stats(test.kv).memory.total, KV_TINY, "key %u", i);
+    }
+    KV_OK(spillkv_clear(test.kv));
+    kv_fill(test.kv, 0, 2000);
+    kv_expect_filled(test.kv, 0, 2000);
+}
+
 Test(damage, of_a_value_reports_no_size)
 {
     uint32_t corrupt = 0;

@@ -137,6 +137,19 @@ Test(disk_faults, clearing_helps_when_the_disk_is_full)
     kv_expect_filled(test.kv, 0, end / 2);
 }
 
+Test(disk_faults, after_a_clear_nothing_of_an_earlier_failure_is_told)
+{
+    kv_fill(test.kv, 0, 8000);
+    fault_vfs_set(FAULT_WRITE, 1, SQLITE_FULL, true);
+    (void)fill_until_failure(8000, SPILLKV_ENOSPC);
+    cr_expect_eq(kv_stats(test.kv).failing, 1);
+    fault_vfs_clear();
+    KV_OK(spillkv_clear(test.kv));
+    const spillkv_stats_data stats = kv_stats(test.kv);
+    cr_expect_eq(stats.failing, 0);
+    cr_expect_eq(stats.last_error, SPILLKV_OK);
+}
+
 Test(disk_faults, a_flush_with_nothing_left_to_write_succeeds)
 {
     fault_vfs_set(FAULT_WRITE, 1, SQLITE_FULL, true);

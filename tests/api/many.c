@@ -443,3 +443,26 @@ Test(many_memory, items_that_do_not_fit_fail_and_the_others_stay, .timeout = 60)
     free_batch(&batch);
     kv_close(&test);
 }
+
+Test(many_of_few_shards, a_batch_may_concern_some_of_the_shards_and_values_that_fill_half_a_segment)
+{
+    const size_t size = 5000;
+    struct batch batch;
+    kv_options(&test);
+    test.options.shards = 4;
+    test.options.max_mem = 4 * KV_TINY;
+    kv_open(&test);
+    for (uint32_t i = 0; i < 6000; i++) {
+        KV_OK(kv_set(test.kv, i, 0, size));
+    }
+    make_batch(&batch, 2, size);
+    for (uint32_t i = 0; i + 1 < 6000; i += 20) {
+        (void)ask(&batch, 0, i);
+        (void)ask(&batch, 1, i + 1);
+        KV_OK(spillkv_get_many(test.kv, batch.items, 2));
+        cr_expect(is_answered(&batch, 0, i, 0, size) && is_answered(&batch, 1, i + 1, 0, size));
+    }
+    cr_expect_gt(kv_stats(test.kv).total.spilled_reads, 100);
+    free_batch(&batch);
+    kv_close(&test);
+}

@@ -211,6 +211,23 @@ Test(tiers, count_is_exact_at_every_step)
     cr_expect_eq(kv_count(test.kv), count);
 }
 
+Test(tiers, an_empty_value_of_a_long_key_comes_back_from_its_own_row)
+{
+    static char key[20000];
+    void *copy = NULL;
+    size_t size = 1;
+    memset(key, 'k', sizeof(key));
+    KV_OK(spillkv_set(test.kv, key, sizeof(key), NULL, 0));
+    kv_fill(test.kv, KV_MANY, 2 * KV_MANY);
+    const uint64_t reads = kv_stats(test.kv).total.spilled_reads;
+    cr_expect_eq(spillkv_get(test.kv, key, sizeof(key), NULL, 0, &size), SPILLKV_OK);
+    cr_expect_eq(size, 0);
+    KV_OK(spillkv_get_copy(test.kv, key, sizeof(key), &copy, &size));
+    cr_expect(copy != NULL && size == 0);
+    cr_expect_gt(kv_stats(test.kv).total.spilled_reads, reads);
+    spillkv_free(copy);
+}
+
 Test(tiers, clear_empties_both_tiers_and_the_store_goes_on)
 {
     for (uint32_t round = 0; round < 3; round++) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "soak/reference_private.h"
 #include "support/model.h"
 
 /* More complaints than this say nothing new. */
@@ -49,15 +50,16 @@ void reference_reset(struct reference *reference, spillkv *kv)
 
 void reference_room_init(struct reference_room *room, uint64_t random)
 {
-    room->key = allocate(1, MODEL_KEY_MAX);
-    room->value = allocate(1, REFERENCE_VALUE_MOST);
+    room->keys = allocate(REFERENCE_BATCH, MODEL_KEY_MAX);
+    room->values = allocate(REFERENCE_BATCH, REFERENCE_VALUE_MOST);
     room->random = random;
+    memset(room->pins, 0, sizeof(room->pins));
 }
 
 void reference_room_fini(struct reference_room *room)
 {
-    free(room->key);
-    free(room->value);
+    free(room->keys);
+    free(room->values);
 }
 
 uint32_t reference_dice(struct reference_room *room, uint32_t sides)
@@ -108,9 +110,8 @@ void reference_judge(struct reference *reference, const char *what, spillkv_stat
     }
 }
 
-/* The same for a call about one key. */
-static void judge(struct reference *reference, const char *what, uint32_t number,
-                  spillkv_status status, uint64_t epoch)
+void reference_judge_key(struct reference *reference, const char *what, uint32_t number,
+                         spillkv_status status, uint64_t epoch)
 {
     char text[64];
     if (status < 0) {
@@ -120,8 +121,7 @@ static void judge(struct reference *reference, const char *what, uint32_t number
     reference_judge(reference, what, status, epoch);
 }
 
-/* Most are small; decided by number and version alone. */
-static size_t size_of(uint32_t number, uint64_t version)
+size_t reference_size_of(uint32_t number, uint64_t version)
 {
     uint64_t state = version * 100003 + number;
     const uint64_t dice = model_random(&state);
@@ -134,44 +134,35 @@ static size_t size_of(uint32_t number, uint64_t version)
                                   : more % REFERENCE_VALUE_MOST);
 }
 
-static bool is_value(uint32_t number, uint64_t version, const void *value, size_t size)
+bool reference_is_value(uint32_t number, uint64_t version, const void *value, size_t size)
 {
-    return size == size_of(number, version) && model_value_is(number, version, value, size);
+    return size == reference_size_of(number, version) &&
+           model_value_is(number, version, value, size);
 }
 
-/* Locks a key for a call; everything that has to be known before it. */
-struct call {
-    struct reference *reference;
-    struct reference_key *key;
-    uint32_t number;
-    size_t key_size;
-    uint64_t epoch;
-    uint64_t over; /* clears */
-};
-
-static struct call begin(struct reference *reference, struct reference_room *room, uint32_t number)
+struct reference_call reference_begin(struct reference *reference, uint8_t *key, uint32_t number)
 {
-    struct call call = {.reference = reference, .key = &reference->keys[number], .number = number};
+    struct reference_call call = {
+        .reference = reference, .key = &reference->keys[number], .number = number};
     (void)pthread_mutex_lock(&call.key->lock);
-    call.key_size = model_key(number, room->key);
+    call.key_size = model_key(number, key);
     call.epoch = atomic_load(&reference->epoch);
     call.over = atomic_load(&reference->clears_over);
     return call;
 }
 
-static void end(const struct call *call)
+void reference_end(const struct reference_call *call)
 {
     (void)pthread_mutex_unlock(&call->key->lock);
 }
 
-static void gone(struct reference_key *key)
+void reference_gone(struct reference_key *key)
 {
     key->changes += key->present;
     key->present = false;
 }
 
-/* Compares whether the key is there with what it should be; true when it is there rightly. */
-static bool expect_presence(const struct call *call, const char *what, bool found)
+bool reference_expect_presence(const struct reference_call *call, const char *what, bool found)
 {
     struct reference *const reference = call->reference;
     struct reference_key *const key = call->key;
@@ -186,109 +177,19 @@ static bool expect_presence(const struct call *call, const char *what, bool foun
                            (unsigned long long)key->version);
     }
     if (!found) {
-        gone(key);
+        reference_gone(key);
     }
     return found && !must_be_gone;
 }
 
-static void expect_value(const struct call *call, const char *what, const void *value, size_t size)
+void reference_expect_value(const struct reference_call *call, const char *what, const void *value,
+                            size_t size)
 {
     const uint64_t version = call->key->version;
-    if (!is_value(call->number, version, value, size)) {
+    if (!reference_is_value(call->number, version, value, size)) {
         reference_complain(call->reference, "%s: key %u has a wrong value, not version %llu", what,
                            call->number, (unsigned long long)version);
     }
-}
-
-void reference_set(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    struct reference_key *const key = call.key;
-    const uint64_t version = ++key->attempts;
-    const size_t size = size_of(number, version);
-    model_value(number, version, room->value, size);
-    const spillkv_status status =
-        spillkv_set(reference->kv, room->key, call.key_size, room->value, size);
-    judge(reference, "set", number, status, call.epoch);
-    if (status == SPILLKV_OK) {
-        key->present = true;
-        key->version = version;
-        key->over_then = call.over;
-        key->begun_then = atomic_load(&reference->clears_begun);
-        key->changes++;
-    }
-    end(&call);
-}
-
-void reference_get(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    size_t size;
-    const spillkv_status status = spillkv_get(reference->kv, room->key, call.key_size, room->value,
-                                              REFERENCE_VALUE_MOST, &size);
-    judge(reference, "get", number, status, call.epoch);
-    if (status >= 0 && expect_presence(&call, "get", status == SPILLKV_OK)) {
-        expect_value(&call, "get", room->value, size);
-    }
-    end(&call);
-}
-
-void reference_get_copy(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    void *value;
-    size_t size;
-    const spillkv_status status =
-        spillkv_get_copy(reference->kv, room->key, call.key_size, &value, &size);
-    judge(reference, "get_copy", number, status, call.epoch);
-    if (status >= 0 && expect_presence(&call, "get_copy", status == SPILLKV_OK)) {
-        expect_value(&call, "get_copy", value, size);
-    }
-    spillkv_free(value);
-    end(&call);
-}
-
-void reference_get_little(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    const size_t capacity = reference_dice(room, 300);
-    size_t size;
-    const spillkv_status status =
-        spillkv_get(reference->kv, room->key, call.key_size, room->value, capacity, &size);
-    judge(reference, "get", number, status, call.epoch);
-    if (status >= 0 && expect_presence(&call, "get", status != SPILLKV_NOT_FOUND)) {
-        const size_t wanted = size_of(number, call.key->version);
-        if (size != wanted || (status == SPILLKV_TOO_SMALL) != (wanted > capacity)) {
-            reference_complain(reference, "get: key %u has %zu bytes instead of %zu", number, size,
-                               wanted);
-        } else if (status == SPILLKV_OK) {
-            expect_value(&call, "get", room->value, size);
-        }
-    }
-    end(&call);
-}
-
-void reference_del(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    const spillkv_status status = spillkv_del(reference->kv, room->key, call.key_size);
-    judge(reference, "del", number, status, call.epoch);
-    if (status >= 0) {
-        (void)expect_presence(&call, "del", status == SPILLKV_OK);
-        gone(call.key);
-    }
-    end(&call);
-}
-
-void reference_has(struct reference *reference, struct reference_room *room, uint32_t number)
-{
-    const struct call call = begin(reference, room, number);
-    const spillkv_status status = spillkv_has(reference->kv, room->key, call.key_size);
-    judge(reference, "has", number, status, call.epoch);
-    if (status >= 0) {
-        (void)expect_presence(&call, "has", status == SPILLKV_OK);
-    }
-    end(&call);
 }
 
 void reference_clear(struct reference *reference)
@@ -322,11 +223,11 @@ static int visit(void *context, const void *bytes, size_t key_size, const void *
     bool right = false;
     if (stable) {
         right = key->present && iteration->over <= key->begun_then &&
-                is_value(number, key->version, value, size);
+                reference_is_value(number, key->version, value, size);
     }
     for (uint64_t version = seen->version; !stable && !right && version <= key->attempts;
          version++) {
-        right = is_value(number, version, value, size);
+        right = reference_is_value(number, version, value, size);
     }
     (void)pthread_mutex_unlock(&key->lock);
     if (!right) {

@@ -37,6 +37,7 @@ struct reference {
     spillkv *kv;
     bool refuses; /* sets may come to SPILLKV_EFULL, whatever happens */
     bool drops;   /* keys may vanish */
+    bool spills;  /* calls that must not wait may answer SPILLKV_WOULD_BLOCK */
     uint32_t numbers;
     struct reference_key *keys; /* by number */
     atomic_uint_fast64_t clears_begun;
@@ -45,13 +46,25 @@ struct reference {
 
     atomic_uint_fast64_t operations;
     atomic_uint_fast64_t refused; /* operations that failed because something was made to */
+    atomic_uint_fast64_t blocked; /* spillkv_try_ calls that would have had to wait */
     atomic_uint_fast64_t wrong;   /* wrong answers, and failures without a reason */
 };
 
-/** A thread's room for a key and a value. */
+/** Keys of a batch at most, and values that a thread keeps pinned at most. */
+#define REFERENCE_BATCH 8
+#define REFERENCE_PINS  2
+
+struct reference_pin {
+    spillkv_pinned pinned; /* its value is NULL: none */
+    uint32_t number;
+    uint64_t version;
+};
+
+/** A thread's room for keys and values, and what it has pinned. */
 struct reference_room {
-    uint8_t *key;
-    uint8_t *value;
+    uint8_t *keys;   /* REFERENCE_BATCH of MODEL_KEY_MAX bytes */
+    uint8_t *values; /* as many of REFERENCE_VALUE_MOST */
+    struct reference_pin pins[REFERENCE_PINS];
     uint64_t random;
 };
 
@@ -75,6 +88,14 @@ void reference_get_little(struct reference *reference, struct reference_room *ro
                           uint32_t number);
 void reference_del(struct reference *reference, struct reference_room *room, uint32_t number);
 void reference_has(struct reference *reference, struct reference_room *room, uint32_t number);
+/** Pins a key's value, and compares and unpins one that the thread pinned before. */
+void reference_pin(struct reference *reference, struct reference_room *room, uint32_t number);
+/** Does the latter with all. Before the store is closed. */
+void reference_unpin_all(struct reference *reference, struct reference_room *room);
+/* The same for several keys from `number` on. */
+void reference_get_many(struct reference *reference, struct reference_room *room, uint32_t number);
+void reference_set_many(struct reference *reference, struct reference_room *room, uint32_t number);
+void reference_del_many(struct reference *reference, struct reference_room *room, uint32_t number);
 /** One thread at a time. */
 void reference_clear(struct reference *reference);
 

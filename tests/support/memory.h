@@ -40,10 +40,16 @@ static inline uint64_t resident_bytes(void)
     return (uint64_t)kib * 1024;
 }
 
+/** Whether valgrind watches (tests/memcheck.sh): everything takes some forty times as long. */
+static inline bool is_memchecked(void)
+{
+    return getenv("SPILLKV_MEMCHECK") != NULL;
+}
+
 /** Whether no more is resident; true where that cannot be told, as under valgrind. */
 static inline bool resident_at_most(uint64_t bytes)
 {
-    return !MEMORY_IS_OURS || getenv("SPILLKV_MEMCHECK") != NULL || resident_bytes() <= bytes;
+    return !MEMORY_IS_OURS || is_memchecked() || resident_bytes() <= bytes;
 }
 
 /** How many mappings the process has. */

@@ -16,12 +16,17 @@
 
 static struct skv_row_pages rows;
 
+static void set_up(void)
+{
+    rows.most = SKV_SEGMENT_ID_MAX;
+}
+
 static void tear_down(void)
 {
     skv_row_pages_fini(&rows);
 }
 
-TestSuite(row_pages, .fini = tear_down, .timeout = 60);
+TestSuite(row_pages, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /** Has all pages of a file learnt. */
 static void learn_file(const char *file)
@@ -95,12 +100,84 @@ Test(row_pages, of_random_bytes_are_nothing_to_rely_on_but_do_no_harm)
     free(page);
 }
 
+/** A page with one row of 4 bytes. */
+static void make_page(uint8_t page[32], uint8_t row)
+{
+    memset(page, 0, 32);
+    page[0] = 0x0d;
+    page[4] = 1;  /* rows */
+    page[9] = 16; /* where the first one is */
+    page[16] = 4;
+    page[17] = row;
+}
+
+Test(row_pages, of_rows_that_nobody_wrote_are_not_noted)
+{
+    uint8_t page[32];
+    rows.most = 8;
+    make_page(page, 9);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    cr_expect_eq(skv_row_pages_bytes(&rows), 0);
+    rows.most = 9;
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 3);
+}
+
+Test(row_pages, of_a_row_seen_on_two_are_unknown_from_then_on)
+{
+    uint8_t page[32];
+    make_page(page, 9);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 3, "the same page again");
+    skv_row_pages_learn(&rows, page, sizeof(page), 128);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    skv_row_pages_learn(&rows, page, sizeof(page), 128);
+    cr_expect_eq(skv_row_pages_find(&rows, 9), 0);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 9), 0);
+}
+
+Test(row_pages, of_a_row_whose_number_goes_on_beyond_the_page_is_not_noted)
+{
+    uint8_t page[32];
+    make_page(page, 9);
+    page[9] = 24;
+    memset(page + 24, 0xff, 8);
+    skv_row_pages_learn(&rows, page, sizeof(page), 64);
+    cr_expect_eq(skv_row_pages_bytes(&rows), 0);
+}
+
+Test(row_pages, of_a_segment_that_does_not_end_with_its_page_is_known_but_not_read)
+{
+    static uint8_t page[SKV_SCHEMA_PAGE_BYTES];
+    /* Where a segment's cell begins: two bytes of size, one of number, then the record. */
+    const size_t begin = PAGE - SKV_SEGMENT_BYTES - 4 - 3;
+    const size_t record = SKV_SEGMENT_BYTES + 4;
+    for (size_t earlier = 0; earlier < 2; earlier++) {
+        memset(page, 0, PAGE);
+        const size_t at = begin - earlier;
+        page[0] = 0x0d;
+        page[4] = 1;
+        page[8] = (uint8_t)(at >> 8);
+        page[9] = (uint8_t)at;
+        page[at] = (uint8_t)(0x80 | record >> 7);
+        page[at + 1] = record & 0x7f;
+        page[at + 2] = (uint8_t)(5 + earlier);
+        skv_row_pages_learn(&rows, page, PAGE, (int64_t)PAGE);
+    }
+    cr_expect_eq(skv_row_pages_find(&rows, 5), 2);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 5), 2 * (int64_t)PAGE - SKV_SEGMENT_BYTES);
+    cr_expect_eq(skv_row_pages_find(&rows, 6), 2);
+    cr_expect_eq(skv_row_pages_segment_at(&rows, 6), 0);
+}
+
 Test(row_pages, without_memory_stay_unknown)
 {
-    uint8_t page[32] = {0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 16};
-    page[16] = 4; /* bytes of the row */
-    page[17] = 9; /* its number */
+    uint8_t page[32];
     struct failing_alloc failing;
+    make_page(page, 9);
     failing_alloc_start(&failing, 1);
     skv_row_pages_learn(&rows, page, sizeof(page), 64);
     cr_expect_eq(skv_row_pages_find(&rows, 9), 0);

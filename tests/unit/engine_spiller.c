@@ -120,6 +120,15 @@ Test(spillers, room_that_was_asked_for_is_made_though_it_is_more_than_the_target
     }
 }
 
+Test(spillers, of_several_wishes_for_room_the_largest_counts)
+{
+    skv_spillers_ask(&spillers, 1000);
+    skv_spillers_ask(&spillers, 10);
+    cr_expect_eq(atomic_load(&spillers.asked), 1000);
+    skv_spillers_ask(&spillers, 2000);
+    cr_expect_eq(atomic_load(&spillers.asked), 2000);
+}
+
 Test(spillers, nudge_does_nothing_while_there_is_room)
 {
     cr_assert_eq(one_shard_set(&one, 1, 1, 100), SPILLKV_OK);
@@ -205,4 +214,91 @@ Test(spillers, deletions_wake_a_thread_for_compaction)
     for (uint32_t i = 0; i < 10000; i += 10) {
         cr_expect_eq(one_shard_peek(&one, i, 1, 200), SPILLKV_OK);
     }
+}
+
+/* Two shards: while a spill of the older one is stopped in a write, memory is freed in the other or
+   not at all. */
+
+static struct one_shard other;
+static struct skv_shard *both[2];
+
+static void open_both(void)
+{
+    latch_vfs_register();
+    one_shard_open(&one, &(struct one_shard_options){.vfs = LATCH_VFS_NAME});
+    one_shard_open(&other, &(struct one_shard_options){.vfs = LATCH_VFS_NAME});
+    both[0] = one.shard;
+    both[1] = other.shard;
+    memset(&spillers, 0, sizeof(spillers));
+    cr_assert(skv_spillers_init(&spillers, &one.budget, both, 2));
+}
+
+static void close_both(void)
+{
+    tear_down();
+    shard_check_deeply(other.shard);
+    one_shard_close(&other);
+}
+
+TestSuite(side_by_side, .init = open_both, .fini = close_both, .timeout = 30);
+
+static void *free_some(void *status_out)
+{
+    *(spillkv_status *)status_out = skv_spillers_free(&spillers, 1);
+    return NULL;
+}
+
+struct freeing {
+    pthread_t thread;
+    spillkv_status status;
+};
+
+static void start_freeing(struct freeing *freeing)
+{
+    cr_assert_eq(pthread_create(&freeing->thread, NULL, free_some, &freeing->status), 0);
+}
+
+static void join_freeing(struct freeing *freeing)
+{
+    cr_assert_eq(pthread_join(freeing->thread, NULL), 0);
+    cr_expect_eq(freeing->status, SPILLKV_OK);
+}
+
+/* Fills both, the other one with segments that much younger, and stops a spill of the first. */
+static void stop_in_the_first(struct freeing *freeing, uint64_t younger)
+{
+    atomic_store(&other.clock, younger);
+    for (uint32_t i = 0; i < 3000; i++) {
+        cr_assert_eq(one_shard_set(&one, i, 1, 100), SPILLKV_OK);
+        cr_assert_eq(one_shard_set(&other, i, 1, 100), SPILLKV_OK);
+    }
+    cr_assert_eq(skv_shard_oldest(other.shard), skv_shard_oldest(one.shard) + younger);
+    latch_vfs_arm(false);
+    start_freeing(freeing);
+    latch_vfs_wait();
+}
+
+Test(side_by_side, while_a_shard_is_written_one_nearly_as_old_is_freed)
+{
+    struct freeing first;
+    stop_in_the_first(&first, 8);
+    cr_expect_eq(skv_spillers_free(&spillers, 1), SPILLKV_OK);
+    cr_expect_gt(one_shard_counters(&other).entries_spilled, 0);
+    cr_expect_eq(one_shard_counters(&one).entries_spilled, 0, "it is still being written");
+    latch_vfs_release();
+    join_freeing(&first);
+    cr_expect_gt(one_shard_counters(&one).entries_spilled, 0);
+}
+
+Test(side_by_side, a_much_younger_one_is_left_alone_and_the_write_is_waited_for)
+{
+    struct freeing first;
+    struct freeing second;
+    stop_in_the_first(&first, 100);
+    start_freeing(&second);
+    latch_vfs_release();
+    join_freeing(&first);
+    join_freeing(&second);
+    cr_expect_gt(one_shard_counters(&one).entries_spilled, 0);
+    cr_expect_eq(one_shard_counters(&other).examined, 0);
 }

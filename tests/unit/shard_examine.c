@@ -35,6 +35,20 @@ Test(examine, empty_shard_has_nothing_to_give)
     cr_expect_not(worked);
 }
 
+Test(examine, who_finds_enough_room_when_it_is_his_turn_does_nothing)
+{
+    bool worked = false;
+    cr_assert_eq(one_shard_put(&one, 1, 1, 1000), SPILLKV_OK);
+    const uint64_t room = skv_budget_room(&one.budget);
+    cr_expect_eq(skv_shard_spill_until(one.shard, 1, room, &worked), SPILLKV_OK);
+    cr_expect(worked);
+    cr_expect_eq(skv_shard_try_spill_until(one.shard, 1, room, &worked), SPILLKV_OK);
+    cr_expect(worked);
+    cr_expect_eq(one_shard_counters(&one).examined, 0);
+    cr_expect_eq(skv_shard_spill_until(one.shard, 1, room + 1, &worked), SPILLKV_OK);
+    cr_expect_gt(one_shard_counters(&one).examined, 0);
+}
+
 Test(examine, load_spills_every_entry_once)
 {
     for (uint32_t i = 0; i < 20000; i++) {

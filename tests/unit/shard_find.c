@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "support/latch_vfs.h"
@@ -244,4 +246,47 @@ Test(find, damaged_entry_is_reported_until_its_key_is_set_and_stays_counted)
     cr_expect_eq(one_shard_set(&one, 1, 2, 5000), SPILLKV_ECORRUPT);
     cr_expect_eq(one_shard_get(&one, 1, 2, 100), SPILLKV_OK);
     cr_expect(skv_shard_check(one.shard));
+}
+
+/* Changes a byte of a spilled value where it is in the file. */
+static void damage_value(uint32_t number, uint64_t version, size_t size)
+{
+    static uint8_t file[4 << 20];
+    uint8_t value[1000];
+    const int fd = open(one.file, O_RDWR | O_CLOEXEC);
+    cr_assert(fd >= 0 && size <= sizeof(value));
+    const ssize_t bytes = pread(fd, file, sizeof(file), 0);
+    model_value(number, version, value, size);
+    const uint8_t *const at = memmem(file, (size_t)bytes, value, size);
+    cr_assert_not_null(at);
+    value[0] ^= 1;
+    cr_assert_eq(pwrite(fd, value, 1, at - file), 1);
+    (void)close(fd);
+}
+
+static bool sees_segment_of(uint32_t number)
+{
+    uint8_t bytes[64];
+    return skv_store_read_seen(one.shard->store, skv_place_id(one_shard_place(&one, number)), 0,
+                               bytes, sizeof(bytes)) == sizeof(bytes);
+}
+
+Test(find, once_a_key_is_found_damaged_sqlite_reads_the_file_until_it_is_cleared)
+{
+    uint32_t damaged = 0;
+    fill(3000, 300);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    /* What SQLite has in its cache it reads all the same. */
+    for (uint32_t i = 0; i < 200 && damaged == 0; i++) {
+        cr_expect(sees_segment_of(2999));
+        damage_value(i, 1, 300);
+        damaged = one_shard_peek(&one, i, 1, 300) == SPILLKV_ECORRUPT;
+    }
+    cr_expect_eq(damaged, 1);
+    cr_expect_not(sees_segment_of(2999));
+    cr_expect_eq(one_shard_peek(&one, 2999, 1, 300), SPILLKV_OK, "SQLite reads it");
+    skv_shard_clear(one.shard);
+    fill(100, 300);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect(sees_segment_of(1));
 }

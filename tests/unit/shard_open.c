@@ -64,6 +64,16 @@ Test(shard_open, budget_too_small_at_any_point_is_told_and_nothing_stays)
     cr_expect_gt(refused, 10);
 }
 
+Test(shard_open, budget_too_small_for_the_simulation_of_other_sizes_is_told)
+{
+    options.advise_records = 1024;
+    const uint64_t least = sizeof(struct skv_shard) + (16 << 10);
+    const uint64_t simulation = skv_advise_bytes(1024, true);
+    cr_assert_gt(simulation, 32 << 10);
+    cr_expect_eq(open_under(least + simulation / 2), SPILLKV_EFULL);
+    cr_expect_eq(open_under(8 << 20), SPILLKV_OK);
+}
+
 Test(shard_open, none_can_be_closed)
 {
     struct skv_shard *none = NULL;

@@ -216,6 +216,23 @@ Test(ops, clear_forgets_both_tiers_and_cuts_the_file)
     cr_expect_eq(one_shard_get(&one, 1, 2, 1000), SPILLKV_OK);
 }
 
+Test(ops, clear_gives_back_what_sqlite_took)
+{
+    struct skv_shard *const shard = one.shard;
+    const uint64_t before = atomic_load(&one.budget.used_total);
+    const uint64_t charged = shard->sqlite_charge;
+    cr_assert_eq(one_shard_put(&one, 1, 1, 1000), SPILLKV_OK);
+    skv_mutex_lock(&shard->io);
+    skv_budget_charge_forced(&one.budget, SKV_MEMORY_SQLITE, 1 << 20);
+    shard->sqlite_charge += 1 << 20;
+    skv_mutex_unlock(&shard->io);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_eq(shard->sqlite_charge, charged + (1 << 20), "the same file may need it again");
+    skv_shard_clear(shard);
+    cr_expect_eq(shard->sqlite_charge, charged);
+    cr_expect_leq(atomic_load(&one.budget.used_total), before + (64 << 10));
+}
+
 Test(ops, clear_in_the_middle_of_an_examination_is_sound)
 {
     bool worked;
@@ -250,4 +267,31 @@ Test(ops, failed_set_of_a_new_key_changes_nothing)
     cr_expect_eq(one_shard_set(&one, 1, 2, 300000), SPILLKV_EFULL);
     cr_expect_eq(one_shard_peek(&one, 1, 1, 500), SPILLKV_OK);
     cr_expect_eq(skv_shard_count(one.shard), count + more);
+}
+
+Test(ops, a_table_that_may_not_grow_is_told_from_memory_that_is_used_up)
+{
+    uint32_t count = 0;
+    spillkv_status status;
+    while (count < 2000) {
+        cr_assert_eq(one_shard_put(&one, count++, 1, 20), SPILLKV_OK);
+    }
+    skv_budget_set_table_most(&one.budget, atomic_load(&one.budget.used[SKV_MEMORY_TABLE]));
+    while ((status = one_shard_put(&one, count, 1, 20)) == SPILLKV_OK) {
+        count++;
+    }
+    cr_expect_eq(status, SKV_ENOSLOT);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_gt(skv_budget_room(&one.budget), one.budget.segment_bytes);
+    cr_expect_eq(one_shard_set(&one, count, 1, 20), SKV_ENOSLOT, "room does not help");
+    cr_expect_eq(one_shard_set(&one, 1, 2, 20), SPILLKV_OK, "who has a slot needs none");
+    cr_expect_eq(one_shard_get(&one, count, 1, 20), SPILLKV_NOT_FOUND);
+
+    skv_budget_set_table_most(&one.budget, UINT64_MAX);
+    while ((status = one_shard_set(&one, count, 1, 500)) == SPILLKV_OK) {
+        count++;
+    }
+    cr_expect_eq(status, SPILLKV_EFULL);
+    cr_assert_eq(one_shard_spill_all(&one), SPILLKV_OK);
+    cr_expect_eq(one_shard_set(&one, count, 1, 500), SPILLKV_OK, "room does");
 }

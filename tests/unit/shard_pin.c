@@ -75,6 +75,41 @@ Test(shard_pin, set_that_waits_is_pinned_without_the_disk_and_charged)
     cr_expect_leq(atomic_load(&one.budget.used[SKV_MEMORY_ENTRIES]), before);
 }
 
+Test(shard_pin, set_that_waits_is_not_pinned_without_memory_and_goes_on_waiting)
+{
+    uint8_t bytes[MODEL_KEY_MAX];
+    struct skv_pin pin;
+    make_one_wait();
+    const struct skv_key key = one_shard_key(&one, bytes, model_key(1, bytes));
+    const uint64_t room = skv_budget_room(&one.budget);
+    skv_budget_charge_forced(&one.budget, SKV_MEMORY_SCRATCH, room);
+    cr_expect_eq(skv_shard_pin(one.shard, &key, &pin), SPILLKV_EFULL);
+    cr_expect_eq(pin.value_size, 100, "so that the caller knows how much room to make");
+    cr_expect_null(pin.value);
+    cr_expect_eq(skv_shard_pinned(one.shard), 0);
+    cr_expect_eq(one.shard->inbox.waiting, 1);
+    skv_budget_discharge(&one.budget, SKV_MEMORY_SCRATCH, room);
+    expect_pinned(1, 2, 100, &pin);
+    unpin(&pin);
+}
+
+Test(shard_pin, what_goes_on_beyond_its_segment_is_not_pinned)
+{
+    struct skv_pin pin;
+    cr_assert_eq(one_shard_put(&one, 1, 1, 100), SPILLKV_OK);
+    expect_pinned(1, 1, 100, &pin);
+    struct skv_pin forged = pin;
+    forged.value_size = 1 << 20;
+    cr_expect_eq(skv_shard_unpin(one.shard, &forged), SPILLKV_EINVAL);
+    forged = pin;
+    forged.value = (const uint8_t *)pin.value + (1 << 20);
+    cr_expect_eq(skv_shard_unpin(one.shard, &forged), SPILLKV_EINVAL);
+    forged.value = (const uint8_t *)pin.value - (1 << 20);
+    cr_expect_eq(skv_shard_unpin(one.shard, &forged), SPILLKV_EINVAL);
+    cr_expect_eq(skv_shard_pinned(one.shard), 1);
+    unpin(&pin);
+}
+
 Test(shard_pin, nowait_pins_a_set_that_waits_and_nothing_on_disk)
 {
     struct skv_pin pin;
