@@ -119,7 +119,10 @@ Test(damage, by_truncation_is_noticed)
     (void)close(fd);
     const struct outcome outcome = read_all();
     cr_expect_gt(outcome.corrupt, 0);
-    cr_expect_gt(outcome.right, KV_MANY / 4, "%u", outcome.right);
+    /* With an inner page of SQLite's tree that was in the cut half all rows below it are lost, so
+       what is left is less than half, by how much depends on the order of the writes: 3 784 to
+       5 479 of 16 000 were seen. */
+    cr_expect_gt(outcome.right, KV_MANY / 5, "%u", outcome.right);
 }
 
 Test(damage, keeps_other_calls_from_believing_the_key)
