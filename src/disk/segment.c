@@ -4,8 +4,8 @@
  *
  * An entry on disk is verified by itself, so a read needs only its own bytes and not the whole
  * segment; one checksum per segment would cost 8 KiB of hashing for every get. The checksum is the
- * low half of XXH3-64, seeded with a number of the store mixed with the place: bytes that were
- * valid elsewhere, or in an earlier store, are damage here.
+ * low half of XXH3-64, seeded with a number of the store mixed with the address: bytes that were
+ * valid elsewhere, earlier, or in an earlier store, are damage here.
  *
  * The words of a header and of a checksum are in the machine's own byte order: files never outlive
  * the process. Padding is written as zeroes, and is not verified.
@@ -30,10 +30,10 @@ static uint64_t load_word(const uint8_t *at)
     return word;
 }
 
-/* An odd multiplier maps different places to different seeds. */
-static uint64_t mix_seed(uint64_t seed, uint64_t place)
+/* An odd multiplier maps different addresses to different seeds. */
+static uint64_t mix_seed(uint64_t seed, uint64_t address)
 {
-    return seed ^ place * UINT64_C(0x9e3779b97f4a7c15);
+    return seed ^ address * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static uint32_t checksum(uint64_t seed, const void *bytes, size_t size)
@@ -47,26 +47,26 @@ static size_t unpadded_bytes(uint64_t header)
     return SKV_ENTRY_HEADER_BYTES + skv_header_key_size(header) + skv_header_value_size(header);
 }
 
-void skv_segment_pack(uint8_t *at, uint64_t seed, uint64_t place, const void *key, size_t key_size,
-                      const void *value, size_t value_size)
+void skv_segment_pack(uint8_t *at, uint64_t seed, uint64_t address, const void *key,
+                      size_t key_size, const void *value, size_t value_size)
 {
     uint64_t header = skv_header_make(key_size, value_size);
     size_t size = unpadded_bytes(header);
     size_t whole = skv_packed_bytes(key_size, value_size);
     uint32_t sum;
 
-    SKV_CHECK(skv_place_offset(place) + whole <= SKV_SEGMENT_BYTES);
+    SKV_CHECK(skv_place_offset(address) + whole <= SKV_SEGMENT_BYTES);
     memcpy(at, &header, sizeof(header));
     memcpy(at + SKV_ENTRY_HEADER_BYTES, key, key_size);
     if (value_size != 0) {
         memcpy(at + SKV_ENTRY_HEADER_BYTES + key_size, value, value_size);
     }
-    sum = checksum(mix_seed(seed, place), at, size);
+    sum = checksum(mix_seed(seed, address), at, size);
     memcpy(at + size, &sum, sizeof(sum));
     memset(at + size + sizeof(sum), 0, whole - size - sizeof(sum));
 }
 
-spillkv_status skv_segment_unpack(const uint8_t *at, size_t size, uint64_t seed, uint64_t place,
+spillkv_status skv_segment_unpack(const uint8_t *at, size_t size, uint64_t seed, uint64_t address,
                                   struct skv_packed *packed_out)
 {
     uint64_t header;
@@ -84,7 +84,7 @@ spillkv_status skv_segment_unpack(const uint8_t *at, size_t size, uint64_t seed,
     }
     bytes = unpadded_bytes(header);
     whole = skv_align8(bytes + SKV_CHECKSUM_BYTES);
-    if (skv_place_offset(place) + whole > SKV_SEGMENT_BYTES) {
+    if (skv_place_offset(address) + whole > SKV_SEGMENT_BYTES) {
         return SPILLKV_ECORRUPT;
     }
     if (bytes + SKV_CHECKSUM_BYTES > size) {
@@ -93,7 +93,7 @@ spillkv_status skv_segment_unpack(const uint8_t *at, size_t size, uint64_t seed,
         return SPILLKV_TOO_SMALL;
     }
     memcpy(&sum, at + bytes, sizeof(sum));
-    if (sum != checksum(mix_seed(seed, place), at, bytes)) {
+    if (sum != checksum(mix_seed(seed, address), at, bytes)) {
         return SPILLKV_ECORRUPT;
     }
     packed_out->key_size = skv_header_key_size(header);
@@ -119,14 +119,14 @@ size_t skv_segment_entry_bytes(const uint8_t *at, size_t size)
     return bytes <= size ? bytes : 0;
 }
 
-uint32_t skv_lone_key_checksum(uint64_t seed, uint64_t place, uint64_t header, const void *key)
+uint32_t skv_lone_key_checksum(uint64_t seed, uint64_t address, uint64_t header, const void *key)
 {
-    uint64_t salted = mix_seed(seed, place) ^ (header + 1) * LONE_KEY_SALT;
+    uint64_t salted = mix_seed(seed, address) ^ (header + 1) * LONE_KEY_SALT;
     return checksum(salted, key, skv_header_key_size(header));
 }
 
-uint32_t skv_lone_value_checksum(uint64_t seed, uint64_t place, const void *value,
+uint32_t skv_lone_value_checksum(uint64_t seed, uint64_t address, const void *value,
                                  size_t value_size)
 {
-    return checksum(mix_seed(seed, place) ^ LONE_VALUE_SALT, value, value_size);
+    return checksum(mix_seed(seed, address) ^ LONE_VALUE_SALT, value, value_size);
 }

@@ -8,7 +8,8 @@
  *       8 B                    4 B        to 8 B
  *
  * The checksum covers header, key and value and is seeded with the store's own number and with the
- * place, so an entry that turns up anywhere else than where it was written is damage too. A segment
+ * entry's address, so an entry that turns up anywhere else than where it was written is damage too,
+ * and so is one that was written there earlier. A segment
  * is SKV_SEGMENT_BYTES long: with SQLite's row around it, it fills one page of 8 KiB.
  *
  * An entry that does not fit a segment has a row of its own, of any size, in which the key part and
@@ -59,6 +60,26 @@ static inline size_t skv_place_offset(uint64_t place)
     return (size_t)(place & ((1u << SKV_PLACE_OFFSET_BITS) - 1)) << 3;
 }
 
+/**
+ * A place, and in the bits above it the generation of its segment: how often the id was taken when
+ * the entry was written. What was there before, which a disk that loses a write leaves, has another
+ * address.
+ */
+static inline uint64_t skv_address_make(uint64_t place, uint16_t generation)
+{
+    return place | (uint64_t)generation << SKV_PLACE_BITS;
+}
+
+static inline uint64_t skv_address_place(uint64_t address)
+{
+    return address & ((UINT64_C(1) << SKV_PLACE_BITS) - 1);
+}
+
+static inline uint32_t skv_address_id(uint64_t address)
+{
+    return skv_place_id(skv_address_place(address));
+}
+
 /** Bytes of an entry in a segment, with checksum and padding. */
 static inline size_t skv_packed_bytes(size_t key_size, size_t value_size)
 {
@@ -92,11 +113,11 @@ static inline size_t skv_disk_bytes(size_t key_size, size_t value_size)
 /**
  * Writes an entry at `at` (8-byte aligned, skv_packed_bytes() long).
  *
- * @param seed   the store's own number for checksums
- * @param place  where the entry will be read from
+ * @param seed     the store's own number for checksums
+ * @param address  of the entry when it will be read
  */
-void skv_segment_pack(uint8_t *at, uint64_t seed, uint64_t place, const void *key, size_t key_size,
-                      const void *value, size_t value_size);
+void skv_segment_pack(uint8_t *at, uint64_t seed, uint64_t address, const void *key,
+                      size_t key_size, const void *value, size_t value_size);
 
 /** An entry inside the caller's memory. */
 struct skv_packed {
@@ -116,7 +137,7 @@ struct skv_packed {
  *         SPILLKV_ECORRUPT
  */
 SKV_MUST_CHECK spillkv_status skv_segment_unpack(const uint8_t *at, size_t size, uint64_t seed,
-                                                 uint64_t place, struct skv_packed *packed_out);
+                                                 uint64_t address, struct skv_packed *packed_out);
 
 /**
  * The size of the entry at `at` for walking over a segment; 0 at its end.
@@ -125,9 +146,9 @@ SKV_MUST_CHECK spillkv_status skv_segment_unpack(const uint8_t *at, size_t size,
 size_t skv_segment_entry_bytes(const uint8_t *at, size_t size);
 
 /** Checksum of the key part of a lone row: header and key. */
-uint32_t skv_lone_key_checksum(uint64_t seed, uint64_t place, uint64_t header, const void *key);
+uint32_t skv_lone_key_checksum(uint64_t seed, uint64_t address, uint64_t header, const void *key);
 /** Checksum of its value. */
-uint32_t skv_lone_value_checksum(uint64_t seed, uint64_t place, const void *value,
+uint32_t skv_lone_value_checksum(uint64_t seed, uint64_t address, const void *value,
                                  size_t value_size);
 
 #endif

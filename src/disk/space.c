@@ -55,13 +55,14 @@ void skv_space_init(struct skv_space *space)
 void skv_space_fini(struct skv_space *space)
 {
     skv_free(space->state);
+    skv_free(space->generation);
     skv_free(space->doomed);
     skv_space_init(space);
 }
 
 uint64_t skv_space_overhead_bytes(const struct skv_space *space)
 {
-    return (uint64_t)space->capacity * sizeof(*space->state) +
+    return (uint64_t)space->capacity * (sizeof(*space->state) + sizeof(*space->generation)) +
            (uint64_t)space->doomed_capacity * sizeof(*space->doomed);
 }
 
@@ -81,6 +82,19 @@ static uint64_t doomable(const struct skv_space *space)
     return (uint64_t)space->lone_count + space->doomed_count + space->deleting_count;
 }
 
+/* Makes an array longer; what is new is 0. */
+static bool grow_words(uint16_t **words, uint32_t count, uint32_t wanted)
+{
+    uint16_t *more = skv_realloc(*words, wanted * sizeof(*more));
+
+    if (more == NULL) {
+        return false;
+    }
+    memset(more + count, 0, (wanted - count) * sizeof(*more));
+    *words = more;
+    return true;
+}
+
 spillkv_status skv_space_reserve(struct skv_space *space, uint32_t ids)
 {
     uint64_t states = (uint64_t)space->count + ids + 1;
@@ -88,12 +102,10 @@ spillkv_status skv_space_reserve(struct skv_space *space, uint32_t ids)
 
     if (states > space->capacity && space->capacity <= SKV_SEGMENT_ID_MAX) {
         uint32_t capacity = grown(space->capacity, states);
-        uint16_t *state = skv_realloc(space->state, capacity * sizeof(*state));
-        if (state == NULL) {
+        if (!grow_words(&space->state, space->capacity, capacity) ||
+            !grow_words(&space->generation, space->capacity, capacity)) {
             return SPILLKV_ENOMEM;
         }
-        memset(state + space->capacity, 0, (capacity - space->capacity) * sizeof(*state));
-        space->state = state;
         space->capacity = capacity;
     }
     if (dooms > space->doomed_capacity && space->doomed_capacity <= SKV_SEGMENT_ID_MAX) {
@@ -146,6 +158,7 @@ static uint32_t take_as(struct skv_space *space, uint16_t state)
         space->highest = id;
     }
     space->state[id] = state;
+    space->generation[id]++;
     return id;
 }
 

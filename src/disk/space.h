@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
- * Which disk segments exist and how many live bytes each holds: two bytes of RAM a segment.
+ * Which disk segments exist and how many live bytes each holds: two bytes of RAM a segment, and two
+ * for its generation.
  *
  * A segment id is free, holds packed entries (live bytes > 0), is a lone row, or is doomed: a lone
  * row whose entry is gone and which the next transaction must delete. A packed segment whose last
@@ -22,7 +23,8 @@
 
 struct skv_space {
     uint16_t *state;       /* by id, 1 .. count: see space.c */
-    uint32_t capacity;     /* ids that state has room for, +1 */
+    uint16_t *generation;  /* by id: how often it was taken, never reset */
+    uint32_t capacity;     /* ids that these have room for, +1 */
     uint32_t count;        /* highest id in use since the last clear */
     uint32_t free_count;   /* ids <= count that are free */
     uint32_t gone_count;   /* of those, ids of which the file holds no row */
@@ -61,6 +63,13 @@ SKV_MUST_CHECK spillkv_status skv_space_reserve(struct skv_space *space, uint32_
 uint32_t skv_space_take(struct skv_space *space);
 /** Takes an id for a lone row of `bytes`, which are live at once; 0 as above. */
 uint32_t skv_space_take_lone(struct skv_space *space, uint64_t bytes);
+
+/** The address of what is at a place now, or will be when the id was just taken. */
+static inline uint64_t skv_space_address(const struct skv_space *space, uint64_t place)
+{
+    return skv_address_make(place, space->generation[skv_place_id(place)]);
+}
+
 /** Gives back an id to which nothing was added: it is free at once, whether its row was written or
  *  not. */
 void skv_space_cancel(struct skv_space *space, uint32_t id);

@@ -214,10 +214,10 @@ static int write_segment(struct skv_connection *connection, const struct skv_sto
 static int fill_lone(const struct skv_store *store, sqlite3_blob *blob,
                      const struct skv_store_lone *lone)
 {
-    uint64_t place = skv_place_make(lone->id, 0);
     uint64_t header = skv_header_make(lone->key_size, lone->value_size) | SKV_ENTRY_FLAG_LONE;
-    uint32_t key_sum = skv_lone_key_checksum(store->seed, place, header, lone->key);
-    uint32_t value_sum = skv_lone_value_checksum(store->seed, place, lone->value, lone->value_size);
+    uint32_t key_sum = skv_lone_key_checksum(store->seed, lone->address, header, lone->key);
+    uint32_t value_sum =
+        skv_lone_value_checksum(store->seed, lone->address, lone->value, lone->value_size);
 
     const struct {
         const void *bytes;
@@ -230,7 +230,6 @@ static int fill_lone(const struct skv_store *store, sqlite3_blob *blob,
 
     int offset = 0;
     int rc = SQLITE_OK;
-
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && rc == SQLITE_OK; i++) {
         rc = sqlite3_blob_write(blob, parts[i].bytes, (int)parts[i].size, offset);
         offset += (int)parts[i].size;
@@ -244,8 +243,8 @@ static int write_lone(struct skv_store *store, const struct skv_store_lone *lone
     sqlite3_stmt *replace = connection->statements[SKV_STATEMENT_REPLACE];
     sqlite3_blob *blob = NULL;
     int close_rc;
-    int rc = sqlite3_bind_int64(replace, 1, lone->id);
-
+    uint32_t id = skv_address_id(lone->address);
+    int rc = sqlite3_bind_int64(replace, 1, id);
     if (rc == SQLITE_OK) {
         rc = sqlite3_bind_zeroblob64(replace, 2, skv_lone_bytes(lone->key_size, lone->value_size));
     }
@@ -253,7 +252,7 @@ static int write_lone(struct skv_store *store, const struct skv_store_lone *lone
         rc = skv_connection_run(connection, SKV_STATEMENT_REPLACE);
     }
     if (rc == SQLITE_OK) {
-        rc = sqlite3_blob_open(connection->db, "main", "segment", "bytes", lone->id, 1, &blob);
+        rc = sqlite3_blob_open(connection->db, "main", "segment", "bytes", id, 1, &blob);
     }
     if (rc == SQLITE_OK) {
         rc = fill_lone(store, blob, lone);
@@ -278,7 +277,8 @@ static uint32_t highest_of(const struct skv_store *store, const struct skv_store
         highest = batch->segments[i].id > highest ? batch->segments[i].id : highest;
     }
     for (uint32_t i = 0; i < batch->lone_count; i++) {
-        highest = batch->lone[i].id > highest ? batch->lone[i].id : highest;
+        const uint32_t id = skv_address_id(batch->lone[i].address);
+        highest = id > highest ? id : highest;
     }
     return highest;
 }

@@ -46,7 +46,7 @@ struct skv_store_segment {
 
 /** An entry to be written to a row of its own, from the caller's memory. */
 struct skv_store_lone {
-    uint32_t id;
+    uint64_t address; /* of the segment that it is all of */
     const void *key;
     const void *value;
     size_t key_size;

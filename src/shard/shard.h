@@ -156,8 +156,9 @@ struct skv_job {
     struct skv_key key;
     spillkv_item *item; /* arguments checked; its status says what the job came to */
     /* Private to the steps. */
-    uint64_t place;  /* 0, or where a spilled entry is that may be the key's */
-    uint64_t reuses; /* of the shard's segment ids when that was seen */
+    uint64_t place;   /* 0, or where a spilled entry is that may be the key's */
+    uint64_t address; /* of what is there */
+    uint64_t reuses;  /* of the shard's segment ids when that was seen */
 };
 
 /** Steps 1 to 3: bring the keys' groups, their buckets, their entries nearer to the processor. The

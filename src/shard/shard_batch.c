@@ -111,8 +111,8 @@ bool skv_shard_pack_locked(struct skv_shard *shard, const struct skv_spilling *f
     const uint32_t id = batch->segments[last].id;
     const uint64_t place = skv_place_make(id, batch->fill);
     skv_segment_pack(batch->bytes + last * SKV_SEGMENT_BYTES + batch->fill,
-                     skv_store_seed(shard->store), place, parts->key, parts->key_size, parts->value,
-                     parts->value_size);
+                     skv_store_seed(shard->store), skv_space_address(&shard->space, place),
+                     parts->key, parts->key_size, parts->value, parts->value_size);
     batch->fill += packed_bytes;
     skv_space_add(&shard->space, id, packed_bytes);
     batch->spilling[batch->spilling_count] = *from;
@@ -132,8 +132,9 @@ bool skv_shard_batch_lone_locked(struct skv_shard *shard, const struct skv_spill
     if (id == 0) {
         return false;
     }
+    const uint64_t place = skv_place_make(id, 0);
     batch->lone[batch->lone_count++] = (struct skv_store_lone){
-        .id = id,
+        .address = skv_space_address(&shard->space, place),
         .key = parts->key,
         .value = parts->value,
         .key_size = parts->key_size,
@@ -141,7 +142,7 @@ bool skv_shard_batch_lone_locked(struct skv_shard *shard, const struct skv_spill
     };
     batch->lone_bytes += bytes;
     batch->spilling[batch->spilling_count] = *from;
-    batch->spilling[batch->spilling_count++].place = skv_place_make(id, 0);
+    batch->spilling[batch->spilling_count++].place = place;
     return true;
 }
 

@@ -60,7 +60,8 @@ static void repack(struct skv_shard *shard, uint32_t id, const uint8_t *bytes)
         }
         const uint64_t place = skv_place_make(id, offset);
         struct skv_packed packed;
-        if (skv_segment_unpack(bytes + offset, left, seed, place, &packed) != SPILLKV_OK) {
+        if (skv_segment_unpack(bytes + offset, left, seed, skv_space_address(&shard->space, place),
+                               &packed) != SPILLKV_OK) {
             break;
         }
         const struct skv_spilling from = {

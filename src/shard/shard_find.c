@@ -36,15 +36,17 @@ uint64_t skv_shard_search_locked(const struct skv_shard *shard, const struct skv
 /** A candidate being read. */
 struct candidate {
     uint64_t place;
+    uint64_t address;  /* what is at the place is there under this address only */
     bool is_key;       /* out */
     size_t value_size; /* out, when it is the key */
 };
 
 /** Reads exactly `size` bytes; a segment that ends earlier is damaged. */
-static spillkv_status read_exactly(struct skv_store *store, uint64_t place, size_t offset,
+static spillkv_status read_exactly(struct skv_store *store, uint64_t address, size_t offset,
                                    void *buffer, size_t size)
 {
     size_t got;
+    const uint64_t place = skv_address_place(address);
     const spillkv_status status = skv_store_read(
         store, skv_place_id(place), skv_place_offset(place) + offset, buffer, size, &got);
     if (status != SPILLKV_OK) {
@@ -94,22 +96,23 @@ static void give_room(const struct skv_shard *shard, struct skv_sink *sink)
 
 /** Reads and verifies the value of a lone row into the sink, where it has room for it. */
 static spillkv_status read_lone_value(struct skv_shard *shard, const struct skv_key *key,
-                                      uint64_t place, size_t value_size, struct skv_cold *cold)
+                                      uint64_t address, size_t value_size, struct skv_cold *cold)
 {
     struct skv_store *const store = shard->store;
     uint8_t *target;
-    spillkv_status status = make_room(shard, key, place, value_size, cold->sink, &target);
+    spillkv_status status =
+        make_room(shard, key, skv_address_place(address), value_size, cold->sink, &target);
     if (status != SPILLKV_OK || (target == NULL && value_size != 0)) {
         return status;
     }
     const size_t offset = skv_lone_value_offset(key->size);
     uint32_t checksum;
-    status = read_exactly(store, place, offset, target, value_size);
+    status = read_exactly(store, address, offset, target, value_size);
     if (status == SPILLKV_OK) {
-        status = read_exactly(store, place, offset + value_size, &checksum, sizeof(checksum));
+        status = read_exactly(store, address, offset + value_size, &checksum, sizeof(checksum));
     }
     if (status == SPILLKV_OK &&
-        checksum != skv_lone_value_checksum(skv_store_seed(store), place, target, value_size)) {
+        checksum != skv_lone_value_checksum(skv_store_seed(store), address, target, value_size)) {
         status = SPILLKV_ECORRUPT;
     }
     if (status != SPILLKV_OK) {
@@ -122,10 +125,10 @@ static spillkv_status read_lone_value(struct skv_shard *shard, const struct skv_
 }
 
 /** Reads the key part of a lone row, all verified, into `buffer` (header, key, checksum). */
-static spillkv_status read_lone_key(struct skv_store *store, uint64_t place, uint8_t *buffer,
+static spillkv_status read_lone_key(struct skv_store *store, uint64_t address, uint8_t *buffer,
                                     size_t size)
 {
-    const spillkv_status status = read_exactly(store, place, 0, buffer, size);
+    const spillkv_status status = read_exactly(store, address, 0, buffer, size);
     if (status != SPILLKV_OK) {
         return status;
     }
@@ -135,7 +138,7 @@ static spillkv_status read_lone_key(struct skv_store *store, uint64_t place, uin
         return SPILLKV_ECORRUPT;
     }
     memcpy(&checksum, buffer + size - sizeof(checksum), sizeof(checksum));
-    const uint32_t expected = skv_lone_key_checksum(skv_store_seed(store), place, header,
+    const uint32_t expected = skv_lone_key_checksum(skv_store_seed(store), address, header,
                                                     buffer + SKV_ENTRY_HEADER_BYTES);
     return checksum == expected ? SPILLKV_OK : SPILLKV_ECORRUPT;
 }
@@ -151,13 +154,13 @@ static spillkv_status read_lone(struct skv_shard *shard, const struct skv_key *k
             return SPILLKV_ENOMEM;
         }
     }
-    spillkv_status status = read_lone_key(shard->store, candidate->place, buffer, size);
+    spillkv_status status = read_lone_key(shard->store, candidate->address, buffer, size);
     if (status == SPILLKV_OK) {
         candidate->is_key = skv_header_key_size(header) == key->size &&
                             memcmp(buffer + SKV_ENTRY_HEADER_BYTES, key->bytes, key->size) == 0;
         candidate->value_size = skv_header_value_size(header);
         if (candidate->is_key && cold->sink != NULL) {
-            status = read_lone_value(shard, key, candidate->place, candidate->value_size, cold);
+            status = read_lone_value(shard, key, candidate->address, candidate->value_size, cold);
         }
     }
     if (buffer != cold->bytes) {
@@ -167,30 +170,32 @@ static spillkv_status read_lone(struct skv_shard *shard, const struct skv_key *k
 }
 
 /** Reads a packed entry from where its segment was seen to be written. False unless its checksum,
- *  which is seeded with its place, says that it is there: else SQLite knows better. */
-static bool read_seen(struct skv_store *store, uint64_t place, uint8_t *buffer, size_t *size_out)
+ *  which is seeded with its address, says that it is there: else SQLite knows better. */
+static bool read_seen(struct skv_store *store, uint64_t address, uint8_t *buffer, size_t *size_out)
 {
+    const uint64_t place = skv_address_place(address);
     const uint32_t id = skv_place_id(place);
     const size_t offset = skv_place_offset(place);
     const uint64_t seed = skv_store_seed(store);
     struct skv_packed packed;
     size_t size = skv_store_read_seen(store, id, offset, buffer, SKV_FIRST_READ);
-    spillkv_status status = skv_segment_unpack(buffer, size, seed, place, &packed);
+    spillkv_status status = skv_segment_unpack(buffer, size, seed, address, &packed);
     if (status == SPILLKV_TOO_SMALL) {
         size = skv_store_read_seen(store, id, offset, buffer,
                                    skv_packed_bytes(packed.key_size, packed.value_size));
-        status = skv_segment_unpack(buffer, size, seed, place, &packed);
+        status = skv_segment_unpack(buffer, size, seed, address, &packed);
     }
     *size_out = size;
     return status == SPILLKV_OK;
 }
 
-spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place, uint8_t *buffer,
+spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t address, uint8_t *buffer,
                                         size_t *size_out)
 {
+    const uint64_t place = skv_address_place(address);
     const uint32_t id = skv_place_id(place);
     const size_t offset = skv_place_offset(place);
-    if (SKV_LIKELY(read_seen(store, place, buffer, size_out))) {
+    if (SKV_LIKELY(read_seen(store, address, buffer, size_out))) {
         return SPILLKV_OK;
     }
     spillkv_status status = skv_store_read(store, id, offset, buffer, SKV_FIRST_READ, size_out);
@@ -224,7 +229,7 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
     struct skv_store *const store = shard->store;
     size_t size;
     skv_mutex_lock(&shard->io);
-    spillkv_status status = skv_shard_read_beginning(store, candidate->place, cold->bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, candidate->address, cold->bytes, &size);
     if (status == SPILLKV_OK) {
         const uint64_t header = skv_entry_header(cold->bytes);
         if ((header & SKV_ENTRY_FLAG_LONE) != 0) {
@@ -239,7 +244,7 @@ static spillkv_status read_candidate(struct skv_shard *shard, const struct skv_k
     }
     struct skv_packed packed;
     status =
-        skv_segment_unpack(cold->bytes, size, skv_store_seed(store), candidate->place, &packed);
+        skv_segment_unpack(cold->bytes, size, skv_store_seed(store), candidate->address, &packed);
     if (status != SPILLKV_OK) {
         return SPILLKV_ECORRUPT;
     }
@@ -300,6 +305,7 @@ spillkv_status skv_shard_find(struct skv_shard *shard, const struct skv_key *key
             return SPILLKV_WOULD_BLOCK;
         }
         const uint64_t reuses = shard->space.reuses;
+        candidate.address = skv_space_address(&shard->space, candidate.place);
         skv_mutex_unlock(&shard->lock);
 
         const spillkv_status status = read_candidate(shard, key, cold, &candidate);
@@ -340,8 +346,11 @@ spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8
     uint8_t *copy = NULL;
     *key_out = NULL;
     *key_size_out = 0;
+    skv_mutex_lock(&shard->lock);
+    const uint64_t address = skv_space_address(&shard->space, place);
+    skv_mutex_unlock(&shard->lock);
     skv_mutex_lock(&shard->io);
-    spillkv_status status = skv_shard_read_beginning(store, place, bytes, &size);
+    spillkv_status status = skv_shard_read_beginning(store, address, bytes, &size);
     const uint64_t header = status == SPILLKV_OK ? skv_entry_header(bytes) : 0;
     const size_t key_size = skv_header_key_size(header);
     const bool lone = (header & SKV_ENTRY_FLAG_LONE) != 0;
@@ -350,7 +359,7 @@ spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8
         status = copy == NULL ? SPILLKV_ENOMEM : SPILLKV_OK;
     }
     if (status == SPILLKV_OK && lone) {
-        status = read_lone_key(store, place, copy, skv_lone_value_offset(key_size));
+        status = read_lone_key(store, address, copy, skv_lone_value_offset(key_size));
         if (status == SPILLKV_OK) {
             memmove(copy, copy + SKV_ENTRY_HEADER_BYTES, key_size);
         }
@@ -358,7 +367,7 @@ spillkv_status skv_shard_read_key(struct skv_shard *shard, uint64_t place, uint8
     skv_mutex_unlock(&shard->io);
     if (status == SPILLKV_OK && !lone) {
         struct skv_packed packed;
-        status = skv_segment_unpack(bytes, size, skv_store_seed(store), place, &packed);
+        status = skv_segment_unpack(bytes, size, skv_store_seed(store), address, &packed);
         status = status == SPILLKV_OK ? SPILLKV_OK : SPILLKV_ECORRUPT;
         if (status == SPILLKV_OK) {
             memcpy(copy, packed.key, key_size);

@@ -173,6 +173,7 @@ static bool try_resident_locked(struct skv_shard *shard, enum skv_many many, str
     }
     struct skv_found found;
     job->place = skv_shard_search_locked(shard, &job->key, 0, &found);
+    job->address = job->place != 0 ? skv_space_address(&shard->space, job->place) : 0;
     job->reuses = shard->space.reuses;
     return job->place == 0 && do_locked(shard, many, job, &found);
 }
@@ -190,6 +191,7 @@ uint32_t skv_shard_do_resident(struct skv_shard *shard, enum skv_many many, stru
             many == SKV_MANY_GET ? NULL : find_left(jobs, left, job.key.hash);
         if (SKV_UNLIKELY(before != NULL)) {
             job.place = before->place;
+            job.address = before->address;
             job.reuses = before->reuses;
             jobs[left++] = job;
         } else if (!try_resident_locked(shard, many, &job)) {
@@ -257,7 +259,7 @@ static uint32_t read_some(struct skv_shard *shard, const struct skv_job *jobs, u
         struct reading *const reading = &readings[done];
         *reading = (struct reading){.bytes = bytes + used};
         if (jobs[done].place == 0 ||
-            skv_shard_read_beginning(shard->store, jobs[done].place, bytes + used,
+            skv_shard_read_beginning(shard->store, jobs[done].address, bytes + used,
                                      &reading->size) != SPILLKV_OK) {
             reading->size = 0;
             continue;
@@ -279,7 +281,7 @@ static bool is_key(const struct skv_shard *shard, const struct skv_job *job,
 {
     return reading->size != 0 &&
            skv_segment_unpack(reading->bytes, reading->size, skv_store_seed(shard->store),
-                              job->place, &reading->packed) == SPILLKV_OK &&
+                              job->address, &reading->packed) == SPILLKV_OK &&
            reading->packed.key_size == job->key.size &&
            memcmp(reading->packed.key, job->key.bytes, job->key.size) == 0;
 }

@@ -200,9 +200,9 @@ static SKV_ALWAYS_INLINE uint64_t skv_shard_search_inline_locked(const struct sk
 /** Bytes read at first from a place: most entries are shorter. */
 #define SKV_FIRST_READ ((size_t)512)
 
-/** Reads the beginning of the entry at a place, all of it if it is packed, into SKV_SEGMENT_BYTES.
- *  Under io. The header is sane, nothing else is verified. */
-SKV_MUST_CHECK spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t place,
+/** Reads the beginning of the entry at an address, all of it if it is packed, into
+ *  SKV_SEGMENT_BYTES. Under io. The header is sane, nothing else is verified. */
+SKV_MUST_CHECK spillkv_status skv_shard_read_beginning(struct skv_store *store, uint64_t address,
                                                        uint8_t *buffer, size_t *size_out);
 
 /** The slot with this tag that points at a place, or NULL. */

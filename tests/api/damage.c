@@ -2,6 +2,7 @@
 /* Bytes of the live files are overwritten: SPILLKV_ECORRUPT or the right value, no wrong one. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,42 @@ Test(damage, by_truncation_is_noticed)
        what is left is less than half, by how much depends on the order of the writes: 3 784 to
        5 479 of 16 000 were seen. */
     cr_expect_gt(outcome.right, KV_MANY / 5, "%u", outcome.right);
+}
+
+static void overwrite_all(uint32_t version)
+{
+    for (uint32_t i = 0; i < KV_MANY; i++) {
+        KV_OK(kv_set(test.kv, i, version, KV_VALUE));
+    }
+    KV_OK(spillkv_flush(test.kv));
+}
+
+Test(damage, by_a_disk_that_lost_writes_brings_no_old_value_back)
+{
+    off_t then;
+    off_t now;
+    const int fd = open_file(&then);
+    uint8_t *const before = malloc((size_t)then);
+    cr_assert_not_null(before);
+    cr_assert_eq(pread(fd, before, (size_t)then, 0), then);
+    overwrite_all(1);
+    overwrite_all(2);
+    (void)close(open_file(&now));
+    for (off_t at = 8192 * 4; at + 8192 <= (now < then ? now : then); at += 2 * 8192) {
+        cr_assert_eq(pwrite(fd, before + at, 8192, at), 8192);
+    }
+    (void)close(fd);
+    free(before);
+    uint32_t corrupt = 0;
+    uint32_t right = 0;
+    for (uint32_t i = 0; i < KV_MANY; i++) {
+        const int status = kv_get(test.kv, i, 2, KV_VALUE);
+        cr_expect(status == SPILLKV_OK || status == SPILLKV_ECORRUPT, "key %u: %d", i, status);
+        corrupt += status == SPILLKV_ECORRUPT;
+        right += status == SPILLKV_OK;
+    }
+    cr_expect_gt(corrupt, 100, "%u", corrupt);
+    cr_expect_gt(right, KV_MANY / 3, "%u", right);
 }
 
 Test(damage, keeps_other_calls_from_believing_the_key)

@@ -65,8 +65,11 @@ static spillkv_status write_much(char letter)
     static struct skv_store_segment segments[48];
     static uint8_t value[60000];
     const uint32_t deleted[] = {1000};
-    const struct skv_store_lone lone = {
-        .id = 2000, .key = "key", .key_size = 3, .value = value, .value_size = sizeof(value)};
+    const struct skv_store_lone lone = {.address = skv_place_make(2000, 0),
+                                        .key = "key",
+                                        .key_size = 3,
+                                        .value = value,
+                                        .value_size = sizeof(value)};
     const struct skv_store_batch batch = {
         .segments = segments,
         .segment_count = 48,

@@ -109,8 +109,11 @@ spillkv_status disk_try_write_lone(struct disk *disk, uint32_t id, size_t key_si
 {
     uint8_t *const key = make_text(key_size, id);
     uint8_t *const value = make_text(value_size, id + 1);
-    const struct skv_store_lone lone = {
-        .id = id, .key = key, .value = value, .key_size = key_size, .value_size = value_size};
+    const struct skv_store_lone lone = {.address = skv_place_make(id, 0),
+                                        .key = key,
+                                        .value = value,
+                                        .key_size = key_size,
+                                        .value_size = value_size};
     const struct skv_store_batch batch = {.lone = &lone, .lone_count = 1};
     const spillkv_status status = skv_store_write(disk->store, &batch);
     free(key);

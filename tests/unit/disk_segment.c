@@ -84,6 +84,8 @@ Test(segment, entry_of_another_place_or_store_is_damage)
     cr_expect_eq(skv_segment_unpack(bytes, size, SEED, skv_place_make(7, 72), &packed),
                  SPILLKV_ECORRUPT);
     cr_expect_eq(skv_segment_unpack(bytes, size, SEED + 1, PLACE, &packed), SPILLKV_ECORRUPT);
+    cr_expect_eq(skv_segment_unpack(bytes, size, SEED, skv_address_make(PLACE, 1), &packed),
+                 SPILLKV_ECORRUPT);
 }
 
 Test(segment, beginning_of_an_entry_tells_its_size)

@@ -34,6 +34,25 @@ static void take_packed(uint32_t count, size_t live)
     }
 }
 
+Test(space, what_comes_to_a_place_again_has_another_address)
+{
+    const uint64_t place = skv_place_make(1, 64);
+    uint64_t before = 0;
+    for (int i = 0; i < 300; i++) {
+        take_packed(1, 8);
+        const uint64_t address = skv_space_address(&space, place);
+        cr_expect_neq(address, before);
+        cr_expect_eq(skv_address_place(address), place);
+        cr_expect_eq(skv_address_id(address), 1);
+        before = address;
+        if (i % 2 == 0) {
+            skv_space_drop(&space, 1, 8);
+        } else {
+            skv_space_clear(&space);
+        }
+    }
+}
+
 Test(space, ids_are_taken_in_order)
 {
     cr_assert_eq(skv_space_reserve(&space, 3), SPILLKV_OK);
@@ -260,7 +279,7 @@ Test(space, ids_end_at_the_largest)
     skv_space_drop(&space, 4711, 8);
     cr_expect_eq(skv_space_take(&space), 4711);
     cr_expect_eq(skv_space_take(&space), 0);
-    cr_expect_leq(skv_space_overhead_bytes(&space), 6 * (uint64_t)(SKV_SEGMENT_ID_MAX + 1));
+    cr_expect_leq(skv_space_overhead_bytes(&space), 8 * (uint64_t)(SKV_SEGMENT_ID_MAX + 1));
 }
 
 Test(space, wrong_drop_aborts, .signal = SIGABRT)
