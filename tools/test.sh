@@ -6,8 +6,9 @@
 #
 # Without a NAME: every test of the ordinary build. A NAME is
 #   a suite of it   unit api model fault stress slow corpus tools bench abi lint ...
-#   asan            all of them with AddressSanitizer and UndefinedBehaviorSanitizer
-#   tsan            all of them with ThreadSanitizer
+#   asan            all of them with AddressSanitizer and UndefinedBehaviorSanitizer, but for the
+#                   stores that the benchmarks compare with
+#   tsan            all of them with ThreadSanitizer, but for the benchmarks
 #   full            the random operations with every invariant checked at every step
 #   fuzz            libFuzzer on each target, SPILLKV_FUZZ_SECONDS (20) each
 #   memcheck        the unit tests under valgrind (half an hour)
@@ -39,14 +40,14 @@ run() {
 }
 
 ordinary() {
-    build debug --buildtype=debug
+    build debug --buildtype=debugoptimized -Ddebug_checks=cheap
     run debug "$@"
 }
 
 asan() {
     build asan --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
         -Ddebug_checks=cheap
-    run asan --no-suite lint
+    run asan --no-suite lint --no-suite engines
 }
 
 # ThreadSanitizer of these compilers cannot place its shadow if the kernel randomises much of the
@@ -59,7 +60,7 @@ tsan() {
         echo 'tests run without address randomisation'
         launcher=(setarch "$(uname -m)" -R)
     fi
-    run tsan --no-suite lint
+    run tsan --no-suite lint --no-suite bench --no-suite engines
     launcher=()
 }
 
